@@ -1,0 +1,57 @@
+/**
+ * Settings of one instance, resolved once by the CLI (flags over environment over TOML over defaults) and handed to the
+ * control plane and the runner as one JSON line on stdin: secrets are then in no argument list and no environment.
+ * The pipe stays open for as long as the parent lives; its end tells a child to stop.
+ */
+export interface PaddockConfig {
+  /** Absolute. `PADDOCK_DATA_DIR`, default /var/lib/paddock. */
+  readonly dataDir: string;
+  /** Parent of the instance's run directory. Default /run/paddock. */
+  readonly runRoot: string;
+  /** Address the API and gateway listen on. `PADDOCK_HOST`, default 127.0.0.1. */
+  readonly host: string;
+  /** `PADDOCK_PORT`, default 3000. */
+  readonly port: number;
+  /** Origin under which clients reach this server, no trailing slash. `PADDOCK_PUBLIC_URL`, default http://localhost:<port>. */
+  readonly publicUrl: string;
+  /** Preview hosts are `{port}-{sandboxId}.<previewDomain>`; may hold a port. `PADDOCK_PREVIEW_DOMAIN`, default localhost:<port>. */
+  readonly previewDomain: string;
+  /** Scheme of preview URLs, from publicUrl unless set. */
+  readonly previewProtocol: 'http' | 'https';
+  /** Reverse proxies whose X-Forwarded-* count (CIDRs). Default none. */
+  readonly trustedProxies: readonly string[];
+  /** `DATABASE_URL`; null: embedded PostgreSQL. The CLI fills in the embedded one's URL before it starts the control plane. */
+  readonly databaseUrl: string | null;
+  /** `PADDOCK_ADMIN_API_KEY`; null: one is generated at first start and printed once. */
+  readonly adminApiKey: string | null;
+  /** Bearer for GET /api/health/ready; null: any admin key. */
+  readonly healthApiKey: string | null;
+  /** System user that PostgreSQL and the control plane run as when started by root. Default paddock. */
+  readonly serviceUser: string;
+  /** Region id and name. Default `us`: the MCP server's models pass it. */
+  readonly region: string;
+  readonly defaultSnapshot: string;
+  /** Sandboxes kept ready for each default snapshot. 0 turns the pool off. */
+  readonly warmPool: Readonly<Record<string, number>>;
+  readonly pool: {
+    /** Size of the sparse loop file in GiB when there is no device. */
+    readonly sizeGiB: number;
+    /** Block device with (or for) btrfs; null: loop file in the data directory. */
+    readonly device: string | null;
+  };
+  readonly image: {
+    /** Debian suite of the slim image. */
+    readonly suite: string;
+    /** Mirror for mmdebstrap; null: its own default. */
+    readonly mirror: string | null;
+  };
+  readonly network: {
+    /** /16 for sandbox links; null: the first 10.x.0.0/16 that overlaps no route of the host. */
+    readonly subnet: string | null;
+    /** CIDRs no sandbox reaches besides the host's own addresses. Default link-local (cloud metadata) and multicast. */
+    readonly denied: readonly string[];
+    /** Upstream resolvers; null: the host's /etc/resolv.conf. */
+    readonly dns: readonly string[] | null;
+  };
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}

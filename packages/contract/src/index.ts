@@ -1,0 +1,9 @@
+/** The wire: everything two Paddock processes, or Paddock and a client, must agree on. */
+export * from './child.ts';
+export * from './config.ts';
+export * from './errors.ts';
+export * from './layout.ts';
+export * from './network-policy.ts';
+export * from './runner-api.ts';
+export * from './sandbox-states.ts';
+export * from './toolbox-api.ts';

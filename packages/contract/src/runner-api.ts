@@ -1,0 +1,109 @@
+import type { NetworkPolicy } from './network-policy.ts';
+
+/**
+ * Control plane to runner: HTTP with JSON over a unix socket. Every operation is idempotent and names the wanted end,
+ * so a caller that got no answer just asks again.
+ *
+ * | request                              | reply                                                               |
+ * |--------------------------------------|---------------------------------------------------------------------|
+ * | GET    /v1/info                      | 200 RunnerInfo                                                      |
+ * | GET    /v1/sandboxes                 | 200 { sandboxes: RunnerSandbox[] } what really exists                |
+ * | GET    /v1/sandboxes/:id             | 200 RunnerSandbox, 404                                              |
+ * | PUT    /v1/sandboxes/:id SandboxSpec | 200 StartedSandbox: exists, runs, toolbox answered `POST /init`     |
+ * | POST   /v1/sandboxes/:id/stop StopRequest | 200 RunnerSandbox (state stopped); 404                         |
+ * | PATCH  /v1/sandboxes/:id SandboxPatch| 200 RunnerSandbox: applied to the live sandbox and kept for its next start |
+ * | DELETE /v1/sandboxes/:id             | 204 nothing of it is left; also 204 when it never was               |
+ * | GET    /v1/images                    | 200 { images: RunnerImage[] }                                        |
+ * | GET    /v1/events                    | 200 NDJSON of RunnerEvent, never ends; first line is `hello`        |
+ *
+ * Errors: `{ code, message }` with the status of RUNNER_ERRORS.
+ */
+export interface SandboxSpec {
+  /** UUID, also the host name inside. */
+  readonly id: string;
+  /** Name of an image in the runner's store. */
+  readonly image: string;
+  /** User that owns the toolbox and all it starts; must exist in the image. */
+  readonly user: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Cores, may be fractional; cpu quota, not pinning. */
+  readonly cpu: number;
+  readonly memoryGiB: number;
+  readonly diskGiB: number;
+  readonly network: NetworkPolicy;
+  readonly entrypoint: readonly string[] | null;
+  /** Preview token of this start; passed on with `/init`. */
+  readonly token: string;
+}
+
+export interface SandboxPatch {
+  readonly network?: NetworkPolicy;
+  readonly cpu?: number;
+  readonly memoryGiB?: number;
+  /** May only grow. */
+  readonly diskGiB?: number;
+  /** Re-sent to the toolbox by `/init` and kept for the next start. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly token?: string;
+}
+
+export interface StopRequest {
+  /** true: SIGKILL at once. false: SIGTERM, ten seconds, then SIGKILL. */
+  readonly force?: boolean;
+}
+
+/** `broken`: some of it exists but it can neither run nor be called stopped; only DELETE helps. */
+export type RunnerSandboxState = 'started' | 'stopped' | 'broken';
+
+export interface RunnerSandbox {
+  readonly id: string;
+  readonly state: RunnerSandboxState;
+  /** Why it is not running, in words for the user (out of memory, exit status). */
+  readonly reason?: string;
+}
+
+export interface StartedSandbox extends RunnerSandbox {
+  readonly state: 'started';
+  readonly toolboxVersion: string;
+  /** Milliseconds since the runner got the request, in order of completion: where a cold start's time went. */
+  readonly trace: ReadonlyArray<readonly [step: string, atMs: number]>;
+}
+
+export interface RunnerImage {
+  readonly name: string;
+  readonly state: 'ready' | 'preparing' | 'failed';
+  /** Unpacked size. */
+  readonly sizeBytes: number | null;
+  /** 0..1 and a sentence, while preparing. */
+  readonly progress?: { readonly fraction: number; readonly text: string };
+  readonly reason?: string;
+}
+
+export interface RunnerInfo {
+  readonly version: string;
+  readonly cpus: number;
+  readonly memoryGiB: number;
+  readonly diskGiB: number;
+  readonly diskUsedGiB: number;
+  readonly sandboxesStarted: number;
+}
+
+export type RunnerEvent =
+  | { readonly type: 'hello'; readonly version: string }
+  /** Sent when a sandbox's last process ended without anyone having asked for it. */
+  | { readonly type: 'sandbox.exited'; readonly id: string; readonly reason: string }
+  | { readonly type: 'image'; readonly image: RunnerImage };
+
+/** Code → status and what to do. `message` of the reply adds the facts. */
+export const RUNNER_ERRORS = {
+  INVALID_SPEC: 400,
+  SANDBOX_NOT_FOUND: 404,
+  IMAGE_NOT_FOUND: 404,
+  IMAGE_NOT_READY: 409,
+  /** The pool has no room for the upper's metadata, or no network slot is free. */
+  RUNNER_FULL: 507,
+  /** init or toolbox died, or did not answer in time; the sandbox was cleaned up again. */
+  START_FAILED: 502,
+  INTERNAL: 500,
+} as const;
+export type RunnerErrorCode = keyof typeof RUNNER_ERRORS;

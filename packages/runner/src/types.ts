@@ -1,0 +1,75 @@
+import type { NetworkPolicy } from '@paddock/contract';
+
+/** What the engine asks of storage, images and network. Each part is its own folder and implements one of these. */
+
+/** A user namespace and a network namespace that belong together, made ahead of time. */
+export interface NetworkSlot {
+  /** 0-based; also decides address, link name and host ids. */
+  readonly index: number;
+  /** Bind mounts of the two namespaces (exist only in the runner's own mount namespace). */
+  readonly userNsPath: string;
+  readonly netNsPath: string;
+  /** Host id of the sandbox's root; SLOT_IDS ids are mapped. */
+  readonly idBase: number;
+  readonly address: string;
+}
+
+/** Ids mapped into each sandbox: the full 16-bit range images rely on (nobody is 65534). */
+export const SLOT_IDS = 65_536;
+
+export interface Network {
+  /** Router netns, uplink, rules, resolver; adopts what an earlier runner of the instance left running. */
+  open(): Promise<void>;
+  /**
+   * Hands out a ready pair: link up, address and default route set, `lo` up, and every packet dropped until `apply`.
+   * Immediate when the pool holds one.
+   */
+  take(): Promise<NetworkSlot>;
+  /** Replaces the sandbox's egress policy in one transaction; returns when the kernel has it. */
+  apply(slot: number, policy: NetworkPolicy): Promise<void>;
+  /** Forgets slot and policy; the kernel frees the namespaces when the last process is gone. Idempotent. */
+  release(slot: number): Promise<void>;
+  /** Marks slots of sandboxes that an earlier runner started as taken; frees every other trace. */
+  adopt(slots: ReadonlySet<number>): Promise<void>;
+  /** Address of the resolver that sandboxes are given. */
+  readonly resolver: string;
+  /** @param last no sandbox runs: also removes the router */
+  close(last: boolean): Promise<void>;
+}
+
+export interface Disks {
+  open(): Promise<void>;
+  /** Subvolume with upper/ and work/ and a quota. Idempotent: an existing disk keeps its data. */
+  create(id: string, quotaBytes: number): Promise<void>;
+  setQuota(id: string, quotaBytes: number): Promise<void>;
+  /**
+   * Overlay of the image's layers and the sandbox's upper, ids mapped by the slot's user namespace, at a path in the
+   * runner's mount namespace. The container keeps its own copy of the mount, so `unmount` follows the start.
+   */
+  mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string>;
+  unmount(id: string): Promise<void>;
+  /** Subvolume and everything mounted for it. Idempotent. */
+  destroy(id: string): Promise<void>;
+  list(): Promise<string[]>;
+  usage(): Promise<{ totalBytes: number; usedBytes: number }>;
+  /** Directory on the pool for small records, outside every quota. */
+  readonly recordsDir: string;
+  readonly layersDir: string;
+  close(): Promise<void>;
+}
+
+export interface Image {
+  readonly name: string;
+  /** Absolute directories, topmost first, as overlayfs wants them. */
+  readonly layers: readonly string[];
+  readonly sizeBytes: number;
+  readonly config: ImageConfig;
+}
+
+export interface ImageConfig {
+  readonly env: readonly string[];
+  readonly workDir: string | null;
+  readonly entrypoint: readonly string[] | null;
+  /** /etc/passwd of the image, by name: the engine turns SandboxSpec.user into ids without running anything. */
+  readonly users: Readonly<Record<string, { uid: number; gid: number; home: string; groups: readonly number[] }>>;
+}
