@@ -1,1 +1,4 @@
-export {};
+/** Everything that travels to a sandbox: toolbox path, preview hosts, signed file URLs. */
+export { createGateway } from './gateway.ts';
+export { GATEWAY_SERVER_OPTIONS } from './server-options.ts';
+export type * from './types.ts';
