@@ -1,0 +1,14 @@
+import type { TestProject } from 'vitest/node';
+import { startPaddock } from './harness.ts';
+
+/** One server for all files in e2e/sdk and e2e/isolation; a test that kills or reconfigures starts its own. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const paddock = await startPaddock({ warmPool: 'daytona-small=2' });
+  project.provide('apiUrl', paddock.apiUrl);
+  project.provide('apiKey', paddock.apiKey);
+  return async () => {
+    await paddock.stop();
+    const left = paddock.leftovers();
+    if (left.length > 0) throw new Error(`left over after the server stopped:\n${left.join('\n')}`);
+  };
+}
