@@ -1,1 +1,16 @@
-export {};
+/** What the engine needs to know to start a toolbox. The toolbox itself is a program: see main.ts. */
+
+/**
+ * Flags of the toolbox's Node, before the script.
+ *
+ * `--v8-pool-size=1` and `--single-threaded-gc` leave out V8's helper threads: a daemon that idles gains nothing from
+ * them, and each costs a stack and a slot of the sandbox's process limit. `--max-semi-space-size=1` (MiB) lets the young
+ * generation be collected while buffers of a transfer are still few: 256 MiB pass in constant memory.
+ */
+export const TOOLBOX_NODE_FLAGS: readonly string[] = ['--v8-pool-size=1', '--single-threaded-gc', '--max-semi-space-size=1'];
+
+/**
+ * Variables the engine sets for the toolbox process itself. It removes them from what it starts for the user, whose own
+ * values come by `POST /init`. One malloc arena: glibc would otherwise keep one for each thread.
+ */
+export const TOOLBOX_PROCESS_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };

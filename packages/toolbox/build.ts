@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+/**
+ * Bundles the toolbox into one CommonJS file, `<outDir>/toolbox.cjs`.
+ *
+ * Parts behind `import()` stay in the file but are evaluated at first use, so the start pays for the server alone.
+ * Python sources are embedded as text. Nothing is external except Node's own modules: the file runs in any image.
+ */
+export async function buildToolbox(outDir: string): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(here, '../../package.json'), 'utf8')) as { version: string };
+  const outfile = join(outDir, 'toolbox.cjs');
+  await build({
+    entryPoints: [join(here, 'src/main.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    treeShaking: true,
+    loader: { '.py': 'text' },
+    define: { PADDOCK_VERSION: JSON.stringify(version) },
+    logLevel: 'warning',
+  });
+  return outfile;
+}
