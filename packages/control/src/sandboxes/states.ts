@@ -1,0 +1,133 @@
+import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } from '@paddock/contract';
+
+/**
+ * The life of a sandbox as data.
+ *
+ * ```
+ *            ┌──────── fail, timeout ───────▶ error ──recover──▶ starting
+ *  create ▶ creating ─created▶ started ─stop▶ stopping ─stopped▶ stopped ─start▶ starting ─started▶ started
+ *                                 └───────────── exited ───────────▶┘
+ *  every state ─destroy▶ destroying ─destroyed▶ destroyed
+ * ```
+ *
+ * A move is decided by whoever has the trigger (a request, the reconciler, a clock, the runner's report) and written by the
+ * store only if the row still is in a state the move starts from. A state whose work is not done yet is *pending*; the
+ * reconciler looks at nothing but the row to know what to do next, so it can be killed anywhere.
+ */
+export type Trigger =
+  | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim'
+  | 'destroy' | 'destroyed';
+
+export interface Move {
+  readonly from: readonly SandboxState[];
+  readonly to: SandboxState;
+  /** Desired state after the move; `keep` leaves it. */
+  readonly desired: DesiredState | 'keep';
+}
+
+/** State of a row when it is inserted. */
+export const INITIAL = { state: 'creating', desiredState: 'started' } as const;
+
+const DESTROYABLE = SANDBOX_STATES.filter((state) => state !== 'destroyed' && state !== 'destroying');
+
+export const MOVES: Readonly<Record<Trigger, Move>> = {
+  created: { from: ['creating'], to: 'started', desired: 'keep' },
+  start: { from: ['stopped'], to: 'starting', desired: 'started' },
+  started: { from: ['starting'], to: 'started', desired: 'keep' },
+  stop: { from: ['started'], to: 'stopping', desired: 'stopped' },
+  stopped: { from: ['stopping'], to: 'stopped', desired: 'keep' },
+  /** wire: a sandbox whose main process ended by itself becomes stopped/stopped and is not restarted. */
+  exited: { from: ['started'], to: 'stopped', desired: 'stopped' },
+  recover: { from: ['error'], to: 'starting', desired: 'started' },
+  fail: { from: ['creating', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  timeout: { from: ['creating', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  /** The runner has no disk of it any more, or one that can neither run nor be called stopped. */
+  lost: { from: ['started', 'stopped', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  /** A warm sandbox gets its owner; its state does not change but its event is sent. */
+  claim: { from: ['started'], to: 'started', desired: 'keep' },
+  destroy: { from: DESTROYABLE, to: 'destroying', desired: 'destroyed' },
+  destroyed: { from: ['destroying'], to: 'destroyed', desired: 'keep' },
+};
+
+export function canMove(trigger: Trigger, state: SandboxState): boolean {
+  return MOVES[trigger].from.includes(state);
+}
+
+/** What the reconciler does with a row. `begin` names the move that makes the wanted end pending. */
+export type Step =
+  | { readonly do: 'put' | 'stop' | 'delete' }
+  | { readonly begin: 'start' | 'stop' | 'destroy' }
+  | null;
+
+const PENDING: Partial<Readonly<Record<SandboxState, Step>>> = {
+  creating: { do: 'put' },
+  starting: { do: 'put' },
+  stopping: { do: 'stop' },
+  destroying: { do: 'delete' },
+};
+
+/** States whose work is not done: the sweep wakes the reconciler for them. */
+export const PENDING_STATES = Object.keys(PENDING) as readonly SandboxState[];
+
+export function nextStep(state: SandboxState, desired: DesiredState): Step {
+  if (desired === 'destroyed' && canMove('destroy', state)) return { begin: 'destroy' };
+  const pending = PENDING[state];
+  if (pending) return pending;
+  if (state === 'started' && desired === 'stopped') return { begin: 'stop' };
+  if (state === 'stopped' && desired === 'started') return { begin: 'start' };
+  return null;
+}
+
+/**
+ * How long a state may be pending before the sandbox is declared failed (`timeout`), counted from the last state change.
+ * - creating, starting 2 min: a cold start takes about 100 ms; two minutes outlast a restart of the runner and of
+ *   PostgreSQL together. Shorter would turn such a restart into failed sandboxes, longer only delays bad news.
+ * - stopping 1 min: the runner kills after 10 s, so six times that means it cannot.
+ * - destroying has none: giving up would leak; it is retried until the runner confirms.
+ */
+export const PENDING_TIMEOUT_MS: Partial<Readonly<Record<SandboxState, number>>> = {
+  creating: 120_000,
+  starting: 120_000,
+  stopping: 60_000,
+};
+
+/** State on the wire for rows that lag behind what is wanted of them: [state, desired] → shown. */
+const SHOWN: ReadonlyArray<readonly [SandboxState, DesiredState, SandboxState]> = [
+  ['unknown', 'started', 'creating'],
+  ['started', 'stopped', 'stopping'],
+  ['started', 'destroyed', 'destroying'],
+  ['stopped', 'started', 'starting'],
+  ['stopped', 'destroyed', 'destroying'],
+  ['stopped', 'archived', 'archiving'],
+  ['archived', 'started', 'restoring'],
+];
+
+export function shownState(state: SandboxState, desired: DesiredState): SandboxState {
+  return SHOWN.find(([s, d]) => s === state && d === desired)?.[2] ?? state;
+}
+
+/** Has its work done; nothing but a new request, a clock or a drift changes it. */
+export function isSettled(state: SandboxState, desired: DesiredState): boolean {
+  return nextStep(state, desired) === null;
+}
+
+/** wire: these rows are 404 for clients. */
+export function isGone(state: SandboxState, desired: DesiredState): boolean {
+  return state === 'destroyed' || ((state === 'error' || state === 'build_failed') && desired === 'destroyed');
+}
+
+/** The runner may hold processes, a disk or a network slot of it. */
+export function mayExist(state: SandboxState): boolean {
+  return state !== 'destroyed' && state !== 'archived';
+}
+
+/** What must hold for every committed row; each broken rule is one sentence. */
+export function violations(row: { state: SandboxState; desiredState: DesiredState; runnerId: string | null; errorReason: string | null }): string[] {
+  const broken: string[] = [];
+  if (!SANDBOX_STATES.includes(row.state)) broken.push(`unknown state ${row.state}`);
+  if (!DESIRED_STATES.includes(row.desiredState)) broken.push(`unknown desired state ${row.desiredState}`);
+  if (!mayExist(row.state) && row.runnerId !== null) broken.push(`${row.state} but still on runner ${row.runnerId}`);
+  if ((row.state === 'destroying' || row.state === 'destroyed') && row.desiredState !== 'destroyed') broken.push(`${row.state} but desired ${row.desiredState}`);
+  if (row.state === 'error' && !row.errorReason) broken.push('error without a reason');
+  return broken;
+}
