@@ -49,7 +49,7 @@ create index sandboxes_by_activity on sandboxes (organization_id, last_activity_
 create index sandboxes_by_creation on sandboxes (organization_id, created_at desc, id desc) where state <> 'destroyed';
 create index sandboxes_labels on sandboxes using gin (labels jsonb_path_ops);
 create index sandboxes_warm on sandboxes (warm_key, created_at) where warm_key is not null;
-create index sandboxes_pending on sandboxes (state_changed_at) where state in ('creating', 'starting', 'stopping', 'destroying') or desired_state = 'destroyed';
+create index sandboxes_pending on sandboxes (state_changed_at) where state in ('creating', 'starting', 'stopping', 'destroying');
 create index sandboxes_destroyed on sandboxes (state_changed_at) where state = 'destroyed';
 
 create table signed_preview_tokens (

@@ -1,0 +1,5 @@
+import type { Migration } from '../migrate.ts';
+import { core } from './0001_core.ts';
+
+/** Every migration of the product; a domain that needs tables adds its file here. */
+export const MIGRATIONS: readonly Migration[] = [core];
