@@ -1,0 +1,53 @@
+/** Cgroup v2 alone: one directory a sandbox. */
+import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups } from './cgroup-files.ts';
+import { CPU_PERIOD_US, cpuQuotaUs, PIDS_LIMIT, type Cgroups } from './cgroups.ts';
+
+export function cgroupsV2(parent: string, root: string): Cgroups {
+  const group = (id: string): string => join(root, parent, id);
+  const pids = (id: string): number[] => pidsBelow(group(id));
+  /** Swap of zero on top of the memory limit; the file is absent when the kernel has no swap accounting. */
+  const withoutSwap = (id: string): void => {
+    const file = join(group(id), 'memory.swap.max');
+    if (existsSync(file)) writeFileSync(file, '0');
+  };
+
+  return {
+    version: 'v2',
+    mountInside: true,
+    path: (id) => `/${parent}/${id}`,
+    limits: ({ cpu, memoryBytes }) => ({
+      cpu: { quota: cpuQuotaUs(cpu), period: CPU_PERIOD_US },
+      // OCI counts memory+swap: equal to the limit means no swap.
+      memory: { limit: memoryBytes, swap: memoryBytes },
+      pids: { limit: PIDS_LIMIT },
+    }),
+    update: (id, { cpu, memoryBytes }) => {
+      writeFileSync(join(group(id), 'cpu.max'), `${cpuQuotaUs(cpu)} ${CPU_PERIOD_US}`);
+      writeFileSync(join(group(id), 'memory.max'), String(memoryBytes));
+      withoutSwap(id);
+    },
+    pids,
+    kill: async (id) => {
+      try {
+        writeFileSync(join(group(id), 'cgroup.kill'), '1');
+      } catch (error) {
+        // Gone already, or a kernel before 5.14.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+      await killUntilEmpty(() => pids(id));
+    },
+    oomKills: (id) => flatKey(readControl(join(group(id), 'memory.events')), 'oom_kill'),
+    remove: (id) => removeGroup(group(id)),
+    list: () => subgroups(join(root, parent)),
+    removeParent: () => {
+      try {
+        rmdirSync(join(root, parent));
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        if (code !== 'ENOENT' && code !== 'EBUSY') throw error;
+      }
+    },
+  };
+}
