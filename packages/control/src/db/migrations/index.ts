@@ -1,5 +1,6 @@
 import type { Migration } from '../migrate.ts';
 import { core } from './0001_core.ts';
+import { sandboxes } from './0002_sandboxes.ts';
 
 /** Every migration of the product; a domain that needs tables adds its file here. */
-export const MIGRATIONS: readonly Migration[] = [core];
+export const MIGRATIONS: readonly Migration[] = [core, sandboxes];

@@ -1,4 +1,9 @@
--- One row a sandbox. `state` and `desired_state` only change by the moves of sandboxes/states.ts; `revision` counts them, so
+import type { Migration } from '../migrate.ts';
+
+export const sandboxes: Migration = {
+  name: '0002_sandboxes',
+  sql: `
+-- One row a sandbox. state and desired_state only change by the moves of sandboxes/states.ts; revision counts them, so
 -- that a move decided on an older row writes nothing.
 create table sandboxes (
   id uuid primary key,
@@ -75,3 +80,5 @@ create table outbox (
 );
 create index outbox_unpublished on outbox (id) where published_at is null;
 create index outbox_created on outbox (created_at);
+`,
+};
