@@ -189,7 +189,7 @@ export class SandboxStore {
   }
 }
 
-const TOLD = `(select coalesce(json_agg(told), '[]'::json) from told) as events`;
+const TOLD = `(select coalesce(json_agg(told order by told.id), '[]'::json) from told) as events`;
 
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);

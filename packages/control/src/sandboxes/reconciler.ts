@@ -1,0 +1,279 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunnerSandbox } from '@paddock/contract';
+import type { Logger } from 'pino';
+import type { Database } from '../db/index.ts';
+import type { RunnerClient, RunnerFailure } from '../runners/client.ts';
+import { isEphemeral, isWarm, releasedName, specOf, type Sandbox } from './sandbox.ts';
+import { nextStep, PENDING_TIMEOUT_MS, type Trigger } from './states.ts';
+import type { MovePatch, SandboxStore } from './store.ts';
+
+/**
+ * Rows whose work is not done are looked for this often. Normally nothing is found: whoever commits a pending state wakes
+ * the reconciler itself. It is for what a killed process left behind, and reconciling has ten seconds in all.
+ */
+const SWEEP_MS = 3_000;
+
+/**
+ * Rows are compared with what really exists this often, besides at each connection to the runner. The runner reports every
+ * unasked end by itself, so this only finds what nobody saw.
+ */
+const COMPARE_MS = 30_000;
+
+/** First pause after a step whose outcome is open; doubles up to `LONGEST_PAUSE_MS`, which leaves time for a retry within ten seconds. */
+const FIRST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 5_000;
+
+/** The runner may hold a lock for a stop of 10 s and a start; a waiter behind both is still served. */
+const LOCK_TIMEOUT_MS = 120_000;
+
+type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again';
+
+export interface ReconcilerDeps {
+  readonly db: Pick<Database, 'withLock'>;
+  readonly store: SandboxStore;
+  readonly runner: RunnerClient;
+  /** Written into `runner_id` of what this runner holds. */
+  readonly runnerId: string;
+  readonly log: Logger;
+}
+
+/**
+ * Drives what exists to what the rows want. It looks at nothing but the row and the runner, under the sandbox's lock, and
+ * every operation names the wanted end: it may be killed anywhere, run twice, or find half of its work done.
+ */
+export class Reconciler {
+  readonly #deps: ReconcilerDeps;
+  /** Running drives, and whether the row is to be looked at again after them. */
+  readonly #driving = new Map<string, { again: boolean }>();
+  readonly #pauses = new Map<string, { timer: NodeJS.Timeout; pauseMs: number }>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  #comparing: Promise<void> | null = null;
+  #compareAgain = false;
+  #stopped = false;
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.#timers.push(setInterval(() => void this.#sweep(), SWEEP_MS), setInterval(() => this.compare(), COMPARE_MS));
+    void this.#sweep();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const { timer } of this.#pauses.values()) clearTimeout(timer);
+    this.#pauses.clear();
+    await this.#comparing;
+  }
+
+  /** Sandboxes that are being driven at this moment. */
+  get busy(): number {
+    return this.#driving.size;
+  }
+
+  /**
+   * Something about the sandbox changed. Returns at once.
+   * @param known the committed row, when the caller has it: spares a read on the hot path
+   */
+  wake(id: string, known?: Sandbox): void {
+    if (this.#stopped) return;
+    const running = this.#driving.get(id);
+    if (running) {
+      running.again = true;
+      return;
+    }
+    const drive = { again: false };
+    this.#driving.set(id, drive);
+    void this.#drive(id, known)
+      .then(() => this.#settled(id), (error: unknown) => this.#pause(id, error))
+      .finally(() => {
+        this.#driving.delete(id);
+        if (drive.again) this.wake(id);
+      });
+  }
+
+  /** The runner says that the sandbox ended by itself. */
+  exited(id: string): void {
+    void this.#correct(id).catch((error: unknown) => {
+      this.#deps.log.warn({ sandboxId: id, err: error }, 'the end of a sandbox could not be recorded, comparing everything');
+      this.compare();
+    });
+  }
+
+  /** Compares all rows with all that exists; repeated until it worked. */
+  compare(): void {
+    if (this.#stopped) return;
+    if (this.#comparing) {
+      this.#compareAgain = true;
+      return;
+    }
+    this.#comparing = this.#compareUntilDone().finally(() => {
+      this.#comparing = null;
+      if (this.#compareAgain) {
+        this.#compareAgain = false;
+        this.compare();
+      }
+    });
+  }
+
+  async #drive(id: string, known?: Sandbox): Promise<void> {
+    await this.#exclusive(id, async () => {
+      let row = known ?? (await this.#deps.store.byId(id));
+      while (row && !this.#stopped) {
+        const step = nextStep(row.state, row.desiredState);
+        if (!step) return;
+        const outcome: Outcome = 'begin' in step ? { trigger: step.begin, patch: beginPatch(step.begin, row) } : await this.#act(step.do, row);
+        const late = outcome === 'again' && isLate(row);
+        if (outcome === 'again' && !late) throw new OutcomeOpen();
+        const { trigger, patch } = outcome === 'again' ? timedOut(row) : outcome;
+        row = (await this.#deps.store.move(row, trigger, patch)) ?? (await this.#deps.store.byId(id));
+      }
+    });
+  }
+
+  async #act(what: 'put' | 'stop' | 'delete', row: Sandbox): Promise<Outcome> {
+    const { runner, runnerId } = this.#deps;
+    if (what === 'put') {
+      const started = await runner.put(specOf(row));
+      const trigger = row.state === 'creating' ? 'created' : 'started';
+      if (started.ok) return { trigger, patch: { runnerId, daemonVersion: started.value.toolboxVersion, errorReason: null, recoverable: false } };
+      // A disk that was there before the start still is: the sandbox can be recovered.
+      return failed(started.failure, row.state === 'starting');
+    }
+    if (what === 'stop') {
+      const stopped = await runner.stop(row.id, { force: row.forceStop });
+      if (stopped.ok) return { trigger: 'stopped', patch: { errorReason: null, forceStop: false } };
+      if (stopped.failure.code === 'SANDBOX_NOT_FOUND') return { trigger: 'lost', patch: { errorReason: LOST, recoverable: false } };
+      return failed(stopped.failure, true);
+    }
+    const removed = await runner.remove(row.id);
+    // Never an error state: a delete that did not work is a leak, so it is asked for again.
+    return removed.ok ? { trigger: 'destroyed', patch: { runnerId: null, errorReason: null, recoverable: false } } : 'again';
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      for (const id of await this.#deps.store.pending()) if (!this.#pauses.has(id)) this.wake(id);
+    } catch (error) {
+      this.#deps.log.debug({ err: error }, 'sweep failed');
+    }
+  }
+
+  async #compareUntilDone(): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; !this.#stopped; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      try {
+        if (await this.#compareOnce()) return;
+      } catch (error) {
+        this.#deps.log.warn({ err: error }, 'comparing rows with the runner failed');
+      }
+      await sleep(pauseMs, undefined, { ref: false });
+    }
+  }
+
+  async #compareOnce(): Promise<boolean> {
+    // The runner first: a row is inserted before its sandbox is made, so what has no row afterwards really is nobody's.
+    const existing = await this.#deps.runner.list();
+    if (!existing.ok) return false;
+    const actual = new Map(existing.value.map((sandbox) => [sandbox.id, sandbox.state]));
+    const rows = await this.#deps.store.inventory();
+    const suspects = new Set<string>();
+    for (const { id, state } of rows) {
+      if (state in PENDING_TIMEOUT_MS || state === 'destroying') this.wake(id);
+      else if (state !== 'error' && actual.get(id) !== state) suspects.add(id);
+      else if (state === 'error' && actual.get(id) === 'started') suspects.add(id);
+      actual.delete(id);
+    }
+    for (const id of actual.keys()) suspects.add(id);
+    for (const id of suspects) await this.#correct(id);
+    return true;
+  }
+
+  /** Brings row and reality of one settled sandbox together. Both are read again under the lock: a list is old at once. */
+  async #correct(id: string): Promise<void> {
+    const { store, runner, log } = this.#deps;
+    await this.#exclusive(id, async () => {
+      const existing = await runner.get(id);
+      if (!existing.ok && existing.failure.code !== 'SANDBOX_NOT_FOUND') throw new OutcomeOpen();
+      const actual = existing.ok ? existing.value : null;
+      const row = await store.byId(id);
+      if (!row || row.state === 'destroyed') {
+        if (!actual) return;
+        const removed = await runner.remove(id);
+        log.info({ sandboxId: id, removed: removed.ok }, 'removed a sandbox that no row knows');
+        if (!removed.ok) throw new OutcomeOpen();
+        return;
+      }
+      const drift = driftOf(row, actual);
+      if (!drift) return;
+      if (drift === 'stop') {
+        await runner.stop(id, { force: true });
+        return;
+      }
+      log.info({ sandboxId: id, state: row.state, actual: actual?.state ?? 'missing', move: drift.trigger }, 'sandbox drifted');
+      await store.move(row, drift.trigger, drift.patch);
+    });
+    this.wake(id);
+  }
+
+  #exclusive(id: string, work: () => Promise<void>): Promise<void> {
+    return this.#deps.db.withLock(`sandbox:${id}`, work, { timeoutMs: LOCK_TIMEOUT_MS });
+  }
+
+  #settled(id: string): void {
+    clearTimeout(this.#pauses.get(id)?.timer);
+    this.#pauses.delete(id);
+  }
+
+  #pause(id: string, error: unknown): void {
+    if (!(error instanceof OutcomeOpen)) this.#deps.log.warn({ sandboxId: id, err: error }, 'reconciling failed');
+    const before = this.#pauses.get(id);
+    clearTimeout(before?.timer);
+    if (this.#stopped) return;
+    const pauseMs = Math.min((before?.pauseMs ?? FIRST_PAUSE_MS / 2) * 2, LONGEST_PAUSE_MS);
+    const timer = setTimeout(() => this.wake(id), pauseMs);
+    this.#pauses.set(id, { timer, pauseMs });
+  }
+}
+
+/** The step was not refused and not confirmed: the next look at row and runner shows what came of it. */
+class OutcomeOpen extends Error {
+  override readonly name = 'OutcomeOpen';
+}
+
+const LOST = 'The sandbox no longer exists on its runner';
+
+/** Failures that time may cure. */
+const TRANSIENT: ReadonlySet<RunnerFailure['code']> = new Set(['UNAVAILABLE', 'TIMEOUT', 'IMAGE_NOT_READY']);
+
+function failed(failure: RunnerFailure, recoverable: boolean): Outcome {
+  if (TRANSIENT.has(failure.code)) return 'again';
+  return { trigger: 'fail', patch: { errorReason: failure.message, recoverable, forceStop: false } };
+}
+
+function isLate(row: Sandbox): boolean {
+  const limitMs = PENDING_TIMEOUT_MS[row.state];
+  return limitMs !== undefined && Date.now() - row.stateChangedAt.getTime() > limitMs;
+}
+
+function timedOut(row: Sandbox): { trigger: Trigger; patch: MovePatch } {
+  return { trigger: 'timeout', patch: { errorReason: `Timeout while ${row.state} sandbox`, recoverable: row.state !== 'creating' } };
+}
+
+function beginPatch(trigger: 'start' | 'stop' | 'destroy', row: Sandbox): MovePatch {
+  return trigger === 'destroy' ? { name: releasedName(row.name), warmKey: null } : {};
+}
+
+/** What to do about a settled row that reality contradicts. */
+function driftOf(row: Sandbox, actual: RunnerSandbox | null): { trigger: Trigger; patch: MovePatch } | 'stop' | null {
+  if (row.state !== 'started' && row.state !== 'stopped' && row.state !== 'error') return null;
+  if (actual?.state === row.state) return null;
+  if (row.state === 'error') return actual?.state === 'started' ? 'stop' : null;
+  if (isWarm(row)) return { trigger: 'destroy', patch: beginPatch('destroy', row) };
+  if (!actual) return { trigger: 'lost', patch: { errorReason: LOST, recoverable: false } };
+  if (actual.state === 'broken') return { trigger: 'lost', patch: { errorReason: actual.reason ?? 'The sandbox is damaged', recoverable: false } };
+  if (row.state === 'stopped') return 'stop';
+  if (isEphemeral(row)) return { trigger: 'destroy', patch: beginPatch('destroy', row) };
+  return { trigger: 'exited', patch: { errorReason: actual.reason ?? null } };
+}
