@@ -1,0 +1,2 @@
+/** Schemas of the control plane's requests and replies, one file a domain. */
+export * from './common.ts';
