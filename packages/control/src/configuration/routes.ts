@@ -1,0 +1,35 @@
+import { ConfigurationDto, type PaddockConfig } from '@paddock/contract';
+import { PADDOCK_VERSION, type ApiServer } from '../http/index.ts';
+
+/** Minutes, thirty days: the longest a stopped sandbox waits before it is archived. */
+const MAX_AUTO_ARCHIVE_INTERVAL = 43_200;
+
+/** wire: read by SDKs, dashboards and the preview proxy without a credential. `analyticsApiUrl` is left out so that clients ask this server for metrics. */
+export function configuration(config: PaddockConfig): ConfigurationDto {
+  return {
+    version: PADDOCK_VERSION,
+    oidc: { issuer: `${config.publicUrl}/oidc`, clientId: 'paddock', audience: 'paddock', provider: 'oidc' },
+    linkedAccountsEnabled: false,
+    announcements: {},
+    proxyTemplateUrl: `${config.previewProtocol}://{{PORT}}-{{sandboxId}}.${config.previewDomain}`,
+    proxyToolboxUrl: toolboxUrl(config),
+    defaultSnapshot: config.defaultSnapshot,
+    dashboardUrl: `${config.publicUrl}/dashboard`,
+    maxAutoArchiveInterval: MAX_AUTO_ARCHIVE_INTERVAL,
+    maintananceMode: false,
+    environment: 'self-hosted',
+  };
+}
+
+/** Clients append `/<sandbox id>/<toolbox path>`. */
+export function toolboxUrl(config: Pick<PaddockConfig, 'publicUrl'>): string {
+  return `${config.publicUrl}/toolbox`;
+}
+
+export function configurationRoutes(api: ApiServer, { config }: { readonly config: PaddockConfig }): void {
+  const answer = configuration(config);
+  api.get('/config', {
+    config: { access: 'public' },
+    schema: { tags: ['config'], operationId: 'ConfigController_getConfig', response: { 200: ConfigurationDto } },
+  }, async () => answer);
+}

@@ -1,0 +1,4 @@
+/** Who owns sandboxes, and within which limits. */
+export { Organizations, type OrganizationRules, type RegionUsage, type ResourceAmounts, type UsageSource } from './organizations.ts';
+export { organizationRoutes } from './routes.ts';
+export { ensureOwner, ensurePersonalOrganization } from './store.ts';
