@@ -1,0 +1,131 @@
+import type { PaddockConfig } from '@paddock/contract';
+import {
+  absolutePath, address, apiKey, cidr, counts, ip, ipv4Subnet16, list, matching, oneOf, origin, postgresUrl, type Reader, wholeNumber,
+} from './values.ts';
+
+/** One setting: everything the command line, the environment, the TOML file and the manual know about it. */
+export interface Setting {
+  /** Path in the TOML file; a dot is a table. */
+  readonly toml: string;
+  /** Null for secrets: an argument list is readable by every user of the machine. */
+  readonly flag: string | null;
+  readonly env: string;
+  /** Value as one would write it; null: unset. `{port}` stands for the port. */
+  readonly fallback: string | null;
+  readonly help: string;
+  /** Placeholder in the manual. */
+  readonly shape: string;
+  readonly read: Reader<unknown>;
+}
+
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+
+/** Field of PaddockConfig; a dot is a nested object. */
+export type ConfigPath = Leaf<PaddockConfig>;
+
+const name = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name of letters, digits, dot, dash and underscore');
+
+/** Every field of PaddockConfig has exactly one row (the type demands it). Order is the manual's. */
+export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
+  dataDir: {
+    toml: 'data_dir', flag: '--data-dir', env: 'PADDOCK_DATA_DIR', fallback: '/var/lib/paddock', shape: '<dir>', read: absolutePath,
+    help: 'database, pool of sandbox disks, logs; also tells instances on one machine apart',
+  },
+  runRoot: {
+    toml: 'run_dir', flag: '--run-dir', env: 'PADDOCK_RUN_DIR', fallback: '/run/paddock', shape: '<dir>',
+    // A sandbox's socket is <run dir>/<8 hex>/sandboxes/<uuid>/toolbox.sock; the kernel takes 107 bytes.
+    read: (text) => (Buffer.byteLength(text) > 36 ? { ok: false, expected: 'a path of at most 36 bytes (unix socket paths are short)' } : absolutePath(text)),
+    help: 'parent of the run directory with sockets',
+  },
+  host: {
+    toml: 'host', flag: '--host', env: 'PADDOCK_HOST', fallback: '127.0.0.1', shape: '<address>', read: address,
+    help: 'address to listen on',
+  },
+  port: {
+    toml: 'port', flag: '--port', env: 'PADDOCK_PORT', fallback: '3000', shape: '<port>', read: wholeNumber(1, 65_535),
+    help: 'API, events, toolbox path and previews',
+  },
+  publicUrl: {
+    toml: 'public_url', flag: '--public-url', env: 'PADDOCK_PUBLIC_URL', fallback: 'http://localhost:{port}', shape: '<origin>', read: origin,
+    help: 'origin under which clients reach this server',
+  },
+  previewDomain: {
+    toml: 'preview_domain', flag: '--preview-domain', env: 'PADDOCK_PREVIEW_DOMAIN', fallback: 'localhost:{port}', shape: '<domain>',
+    read: matching(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?$/, 'a host name, with :port if it is not the default'),
+    help: 'previews are {port}-{sandboxId}.<domain>',
+  },
+  previewProtocol: {
+    toml: 'preview_protocol', flag: '--preview-protocol', env: 'PADDOCK_PREVIEW_PROTOCOL', fallback: null, shape: '<http|https>', read: oneOf('http', 'https'),
+    help: 'scheme of preview URLs (default: that of the public URL)',
+  },
+  trustedProxies: {
+    toml: 'trusted_proxies', flag: '--trusted-proxies', env: 'PADDOCK_TRUSTED_PROXIES', fallback: '', shape: '<cidr,…>', read: list(cidr),
+    help: 'reverse proxies whose X-Forwarded-* headers count',
+  },
+  databaseUrl: {
+    toml: 'database_url', flag: null, env: 'DATABASE_URL', fallback: null, shape: '<url>', read: postgresUrl,
+    help: 'external PostgreSQL (default: the embedded one)',
+  },
+  adminApiKey: {
+    toml: 'admin_api_key', flag: null, env: 'PADDOCK_ADMIN_API_KEY', fallback: null, shape: '<key>', read: apiKey,
+    help: 'first API key (default: generated at first start and printed once)',
+  },
+  healthApiKey: {
+    toml: 'health_api_key', flag: null, env: 'PADDOCK_HEALTH_API_KEY', fallback: null, shape: '<key>', read: apiKey,
+    help: 'bearer of /api/health/ready (default: any admin key)',
+  },
+  serviceUser: {
+    toml: 'service_user', flag: '--service-user', env: 'PADDOCK_SERVICE_USER', fallback: 'paddock', shape: '<user>',
+    read: matching(/^[a-z_][a-z0-9_-]{0,31}$/, 'a user name'),
+    help: 'system user of PostgreSQL and control plane; made when missing',
+  },
+  region: {
+    toml: 'region', flag: '--region', env: 'PADDOCK_REGION', fallback: 'us', shape: '<name>', read: name,
+    help: 'id and name of the region',
+  },
+  defaultSnapshot: {
+    toml: 'default_snapshot', flag: '--default-snapshot', env: 'PADDOCK_DEFAULT_SNAPSHOT', fallback: 'daytona-small', shape: '<name>', read: name,
+    help: 'snapshot of sandboxes that name none',
+  },
+  warmPool: {
+    toml: 'warm_pool', flag: '--warm-pool', env: 'PADDOCK_WARM_POOL', fallback: 'daytona-small=3,daytona-medium=1,daytona-large=1',
+    shape: '<name=count,…>', read: counts,
+    help: 'sandboxes kept ready for each snapshot; 0 for none',
+  },
+  'pool.sizeGiB': {
+    toml: 'pool.size_gib', flag: '--pool-size', env: 'PADDOCK_POOL_SIZE_GIB', fallback: '200', shape: '<GiB>', read: wholeNumber(4, 1_000_000),
+    help: 'size of the sparse file that holds sandbox disks',
+  },
+  'pool.device': {
+    toml: 'pool.device', flag: '--pool-device', env: 'PADDOCK_POOL_DEVICE', fallback: null, shape: '<device>', read: absolutePath,
+    help: 'block device for sandbox disks (default: a sparse file)',
+  },
+  'image.suite': {
+    toml: 'image.suite', flag: '--image-suite', env: 'PADDOCK_IMAGE_SUITE', fallback: 'trixie', shape: '<suite>', read: name,
+    help: 'Debian suite of the default image',
+  },
+  'image.mirror': {
+    toml: 'image.mirror', flag: '--image-mirror', env: 'PADDOCK_IMAGE_MIRROR', fallback: null, shape: '<url>',
+    read: matching(/^(https?|file|copy):\/\/\S+$/, 'a URL'),
+    help: 'Debian mirror of the default image (default: that of the host, or mmdebstrap\'s)',
+  },
+  'network.subnet': {
+    toml: 'network.subnet', flag: '--network-subnet', env: 'PADDOCK_NETWORK_SUBNET', fallback: null, shape: '<cidr>', read: ipv4Subnet16,
+    help: '/16 for sandbox links (default: the first free 10.x.0.0/16)',
+  },
+  'network.denied': {
+    toml: 'network.denied', flag: '--network-denied', env: 'PADDOCK_NETWORK_DENIED', fallback: '169.254.0.0/16,224.0.0.0/4', shape: '<cidr,…>', read: list(cidr),
+    help: 'what no sandbox reaches besides the host itself; replaces the default (cloud metadata and multicast)',
+  },
+  'network.dns': {
+    toml: 'network.dns', flag: '--network-dns', env: 'PADDOCK_NETWORK_DNS', fallback: null, shape: '<ip,…>', read: list(ip),
+    help: 'upstream resolvers (default: those of /etc/resolv.conf)',
+  },
+  logLevel: {
+    toml: 'log_level', flag: '--log-level', env: 'PADDOCK_LOG_LEVEL', fallback: 'info', shape: '<level>', read: oneOf('debug', 'info', 'warn', 'error'),
+    help: 'debug, info, warn or error',
+  },
+};
+
+/** Settings whose value must not be shown. */
+export const isSecret = (setting: Setting): boolean => setting.flag === null;
