@@ -4,7 +4,8 @@
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeCharDevice, mountTmpfs, unmount } from './kernel.ts';
+import { MS, mount, unmountAll } from '../sys/index.ts';
+import { makeCharDevice } from './kernel.ts';
 import { OWN_DEVICES, type OwnDevice } from './spec.ts';
 
 /** Room for a few hundred lines in /etc/hosts; the page cache of a tmpfs counts whole pages. */
@@ -28,7 +29,7 @@ export interface OwnFilesInput {
 export function mountOwnFiles(dir: string, input: OwnFilesInput): void {
   unmountOwnFiles(dir);
   mkdirSync(dir, { recursive: true, mode: 0o755 });
-  mountTmpfs(dir, `size=${SIZE},nr_inodes=${INODES},mode=755`);
+  mount('tmpfs', dir, 'tmpfs', MS.NOSUID, `size=${SIZE},nr_inodes=${INODES},mode=755`);
   const root = input.idBase;
   const file = (name: string, text: string): void => {
     const path = join(dir, name);
@@ -58,6 +59,6 @@ export function mountOwnFiles(dir: string, input: OwnFilesInput): void {
 
 /** Detaches the tmpfs and removes its mount point. Idempotent. */
 export function unmountOwnFiles(dir: string): void {
-  unmount(dir);
+  unmountAll(dir);
   rmSync(dir, { recursive: true, force: true });
 }

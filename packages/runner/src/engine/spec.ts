@@ -150,6 +150,12 @@ export function ociSpec(input: SpecInput): object {
   };
 }
 
+/** Names that change how a program loads or how Node runs: an image's own values are for the user's programs alone. */
+const STEERS_TOOLBOX = /^(?:LD_|NODE_|MALLOC_|GLIBC_TUNABLES=|GCONV_PATH=|TMPDIR=|UV_|PADDOCK_)/;
+
+/** The toolbox gives `PADDOCK_USER_X` to what it starts as `X`. */
+const USER_ENV_PREFIX = 'PADDOCK_USER_';
+
 /** Later entries win: the image first, then who the user is, then what the toolbox is told. Nothing of the host's. */
 function environment(input: SpecInput): string[] {
   const { user, limits, guest } = input;
@@ -158,7 +164,8 @@ function environment(input: SpecInput): string[] {
     const equals = entry.indexOf('=');
     if (equals > 0) values.set(entry.slice(0, equals), entry.slice(equals + 1));
   };
-  for (const entry of [DEFAULT_PATH, 'LANG=C.UTF-8', ...input.imageEnv]) set(entry);
+  for (const entry of [DEFAULT_PATH, 'LANG=C.UTF-8']) set(entry);
+  for (const entry of input.imageEnv) set(STEERS_TOOLBOX.test(entry) ? `${USER_ENV_PREFIX}${entry}` : entry);
   const ours: Record<string, string> = {
     HOME: user.home,
     USER: user.name,

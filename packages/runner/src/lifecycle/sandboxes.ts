@@ -1,0 +1,261 @@
+/** The sandboxes of this runner: one entry each, one operation at a time on each, written down before it acts. */
+import { availableParallelism, constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest } from '@paddock/contract';
+import { describeStatus, type WatchedProcess } from '../engine/exit-watch.ts';
+import { GIB, limitsOf } from '../engine/launcher.ts';
+import { RunnerError } from '../runner-error.ts';
+import { Gate, Lanes } from './lanes.ts';
+import type { Parts } from './parts.ts';
+import { SHOWN_AS, type Phase } from './phases.ts';
+import type { SandboxRecord } from './records.ts';
+import { imageOf, start } from './start.ts';
+import { teardown } from './teardown.ts';
+import { Trace } from './trace.ts';
+
+/**
+ * A start is mostly the kernel's and the runtime's processor time: more at a time than twice the cores only makes each
+ * slower. Four keep a small machine busy through the waits of a start.
+ */
+const STARTS_AT_ONCE = Math.max(4, 2 * availableParallelism());
+
+/** Removals hand their work to the kernel; more at a time would take processor time from starts. */
+const REMOVALS_AT_ONCE = 4;
+
+/** Wire: a stop gives ten seconds before the kill. */
+const GRACE_MS = 10_000;
+
+export interface Entry {
+  record: SandboxRecord;
+  process: WatchedProcess | null;
+}
+
+export class Sandboxes {
+  readonly #parts: Parts;
+  readonly #entries = new Map<string, Entry>();
+  readonly #lanes = new Lanes();
+  readonly #starts = new Gate(STARTS_AT_ONCE);
+  readonly #removals = new Gate(REMOVALS_AT_ONCE);
+  /** Starts in progress, so that a delete need not wait for one that hangs. */
+  readonly #starting = new Map<string, AbortController>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  list(): RunnerSandbox[] {
+    return [...this.#entries.values()].map(shown);
+  }
+
+  get(id: string): RunnerSandbox {
+    return shown(this.#entry(id));
+  }
+
+  get startedCount(): number {
+    return [...this.#entries.values()].filter((entry) => SHOWN_AS[entry.record.phase] === 'started').length;
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  put(spec: SandboxSpec): Promise<StartedSandbox> {
+    const trace = new Trace();
+    return this.#lanes.run(spec.id, `put ${JSON.stringify(spec)}`, () => this.#starts.run(async () => {
+      trace.mark('queue');
+      const entry = this.#entries.get(spec.id);
+      if (entry?.record.phase === 'started') return this.#converge(entry, spec, trace);
+      return this.#start(spec, entry, trace);
+    }));
+  }
+
+  stop(id: string, how: StopRequest): Promise<RunnerSandbox> {
+    const force = how.force === true;
+    if (force) this.#starting.get(id)?.abort(new Error('it was stopped meanwhile'));
+    return this.#lanes.run(id, `stop ${force}`, async () => {
+      const entry = this.#entry(id);
+      if (entry.record.phase === 'stopped') return shown(entry);
+      await this.#save(entry, 'stopping', undefined, entry.record.run);
+      if (!force && entry.process?.signal(constants.signals.SIGTERM)) await endedWithin(entry.process, GRACE_MS);
+      await this.#halt(entry, undefined);
+      return shown(entry);
+    });
+  }
+
+  patch(id: string, patch: SandboxPatch): Promise<RunnerSandbox> {
+    return this.#lanes.run(id, `patch ${JSON.stringify(patch)}`, async () => {
+      const entry = this.#entry(id);
+      await this.#apply(entry, { ...entry.record.spec, ...patch });
+      return shown(entry);
+    });
+  }
+
+  remove(id: string): Promise<void> {
+    this.#starting.get(id)?.abort(new Error('it was deleted meanwhile'));
+    return this.#lanes.run(id, 'remove', () => this.#removals.run(async () => {
+      const entry = this.#entries.get(id);
+      if (entry === undefined) return;
+      await this.#save(entry, 'deleting', undefined, entry.record.run);
+      await this.#erase(entry);
+    }));
+  }
+
+  /** Takes in what recovery found. */
+  restore(entry: Entry): void {
+    this.#entries.set(entry.record.spec.id, entry);
+    if (entry.process !== null) this.#watch(entry, entry.process);
+  }
+
+  /** Resolves when no operation is in progress. */
+  idle(): Promise<void> {
+    return this.#lanes.idle();
+  }
+
+  async #start(spec: SandboxSpec, existing: Entry | undefined, trace: Trace): Promise<StartedSandbox> {
+    const image = imageOf(this.#parts, spec);
+    if (existing !== undefined) {
+      requireSameImage(existing.record.spec, spec);
+      if (existing.record.phase !== 'stopped') await this.#halt(existing, existing.record.reason);
+    }
+    const entry = existing ?? { record: { version: 1, spec, phase: 'creating', run: null }, process: null } satisfies Entry;
+    const abort = new AbortController();
+    this.#starting.set(spec.id, abort);
+    this.#entries.set(spec.id, entry);
+    try {
+      entry.record = { ...entry.record, spec };
+      await this.#save(entry, existing === undefined ? 'creating' : 'starting', undefined, null);
+      trace.mark('record');
+      const { toolboxVersion } = await start(this.#parts, {
+        spec, image, signal: abort.signal, mark: trace.mark,
+        onRunning: async (init, slot) => {
+          entry.process = init.process;
+          await this.#save(entry, 'started', undefined, { pid: init.pid, startTime: init.startTime, slot });
+          trace.mark('record started');
+        },
+      });
+      trace.mark('started');
+      this.#watch(entry, entry.process!);
+      return { id: spec.id, state: 'started', toolboxVersion, trace: trace.steps };
+    } catch (error) {
+      // start() has given everything back.
+      entry.process = null;
+      entry.record = { ...entry.record, run: null };
+      if (existing === undefined) await this.#erase(entry);
+      else await this.#save(entry, 'stopped', (error as Error).message, null);
+      throw error;
+    } finally {
+      this.#starting.delete(spec.id);
+    }
+  }
+
+  /** PUT of a sandbox that runs: the difference is applied to it. */
+  async #converge(entry: Entry, spec: SandboxSpec, trace: Trace): Promise<StartedSandbox> {
+    requireSameImage(entry.record.spec, spec);
+    if (entry.record.spec.user !== spec.user) throw new RunnerError('INVALID_SPEC', 'The user of a running sandbox cannot change: stop it first');
+    const toolboxVersion = await this.#apply(entry, spec, true);
+    trace.mark('converged');
+    return { id: spec.id, state: 'started', toolboxVersion: toolboxVersion!, trace: trace.steps };
+  }
+
+  /** Applies a spec to a sandbox in any phase and then keeps it: a crash in between leaves the old one, and the caller asks again. */
+  async #apply(entry: Entry, next: SandboxSpec, always = false): Promise<string | null> {
+    const { spec, run, phase } = entry.record;
+    const { network, cgroups, disks, launcher } = this.#parts;
+    if (next.diskGiB < spec.diskGiB) throw new RunnerError('INVALID_SPEC', `A disk may only grow: it has ${spec.diskGiB} GiB`);
+    if (next.diskGiB !== spec.diskGiB) await disks.setQuota(spec.id, Math.round(next.diskGiB * GIB));
+    let version: string | null = null;
+    if (phase === 'started' && run !== null) {
+      if (always || changed(spec.network, next.network)) await network.apply(run.slot, next.network);
+      if (next.cpu !== spec.cpu || next.memoryGiB !== spec.memoryGiB) this.#resize(next);
+      if (always || next.token !== spec.token || changed(spec.env, next.env)) {
+        version = await launcher.tell(spec.id, { token: next.token, env: next.env });
+      }
+    }
+    entry.record = { ...entry.record, spec: next };
+    await this.#parts.records.write(entry.record);
+    return version;
+  }
+
+  #resize(spec: SandboxSpec): void {
+    try {
+      this.#parts.cgroups.update(spec.id, limitsOf(spec));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+      throw new RunnerError('INVALID_SPEC', `The sandbox uses more memory than ${spec.memoryGiB} GiB`, error);
+    }
+  }
+
+  #watch(entry: Entry, init: WatchedProcess): void {
+    void init.ended.then((status) => this.#lanes.run(entry.record.spec.id, 'exited', async () => {
+      // Ended by an operation of ours, or deleted and made anew meanwhile.
+      if (entry.process !== init || entry.record.phase !== 'started') return;
+      await this.#exited(entry, status);
+    })).catch((error: unknown) => this.#parts.log.error({ id: entry.record.spec.id, err: error }, 'cleaning up after an exit failed'));
+  }
+
+  async #exited(entry: Entry, status: number | null): Promise<void> {
+    const { spec } = entry.record;
+    const outOfMemory = this.#parts.cgroups.oomKills(spec.id) > 0 && status !== null && (status & 0x7f) === constants.signals.SIGKILL;
+    const reason = outOfMemory
+      ? `Out of memory: the sandbox used more than its ${spec.memoryGiB} GiB and the kernel ended it`
+      : `The sandbox's first process ended (${describeStatus(status) ?? 'status unknown'})`;
+    await this.#halt(entry, reason);
+    this.#parts.log.info({ op: 'exit', id: spec.id, reason }, 'sandbox exited');
+    this.#parts.publish({ type: 'sandbox.exited', id: spec.id, reason });
+  }
+
+  /** Ends what runs; disk and record stay. */
+  async #halt(entry: Entry, reason: string | undefined): Promise<void> {
+    await this.#tearDown(entry);
+    await this.#save(entry, 'stopped', reason, null);
+  }
+
+  /** Leaves nothing. The record goes last: as long as anything exists, something names it. */
+  async #erase(entry: Entry): Promise<void> {
+    const { id } = entry.record.spec;
+    await this.#tearDown(entry);
+    await this.#parts.disks.destroy(id);
+    await this.#parts.records.remove(id);
+    this.#entries.delete(id);
+  }
+
+  async #tearDown(entry: Entry): Promise<void> {
+    const init = entry.process;
+    try {
+      await teardown(this.#parts, { id: entry.record.spec.id, process: init, slot: entry.record.run?.slot ?? null });
+      entry.process = null;
+    } catch (error) {
+      await this.#save(entry, 'broken', (error as Error).message, entry.record.run);
+      throw error;
+    }
+  }
+
+  async #save(entry: Entry, phase: Phase, reason: string | undefined, run: SandboxRecord['run']): Promise<void> {
+    entry.record = { version: 1, spec: entry.record.spec, phase, run, ...(reason === undefined ? {} : { reason }) };
+    await this.#parts.records.write(entry.record);
+  }
+
+  #entry(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new RunnerError('SANDBOX_NOT_FOUND', `There is no sandbox ${id} on this runner`);
+    return entry;
+  }
+}
+
+function shown({ record }: Entry): RunnerSandbox {
+  return { id: record.spec.id, state: SHOWN_AS[record.phase], ...(record.reason === undefined ? {} : { reason: record.reason }) };
+}
+
+function requireSameImage(spec: SandboxSpec, next: SandboxSpec): void {
+  if (spec.image !== next.image) throw new RunnerError('INVALID_SPEC', `The sandbox was made from the image "${spec.image}" and cannot change to "${next.image}"`);
+}
+
+function changed(before: unknown, after: unknown): boolean {
+  return JSON.stringify(before) !== JSON.stringify(after);
+}
+
+async function endedWithin(init: WatchedProcess, ms: number): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([init.ended, sleep(ms, undefined, { signal: timer.signal }).catch(() => {})]);
+  timer.abort();
+}
