@@ -247,7 +247,8 @@ function shown({ record }: Entry): RunnerSandbox {
 }
 
 function requireSameImage(spec: SandboxSpec, next: SandboxSpec): void {
-  if (spec.image !== next.image) throw new RunnerError('INVALID_SPEC', `The sandbox was made from the image "${spec.image}" and cannot change to "${next.image}"`);
+  // The image of a sandbox whose record was lost is not known; the caller's word is all there is.
+  if (spec.image !== '' && spec.image !== next.image) throw new RunnerError('INVALID_SPEC', `The sandbox was made from the image "${spec.image}" and cannot change to "${next.image}"`);
 }
 
 function changed(before: unknown, after: unknown): boolean {
