@@ -24,6 +24,7 @@ export interface OrganizationRules {
   readonly defaultRegionId: string | null;
   /** Sentence for a 403, null when it is not suspended. */
   readonly suspension: string | null;
+  readonly maxPerSandbox: ResourceAmounts;
 }
 
 export class Organizations {
@@ -48,7 +49,12 @@ export class Organizations {
 
   async rules(id: string): Promise<OrganizationRules | null> {
     const row = await this.#db.one(organizationById(id));
-    return row && { id: row.id, defaultRegionId: row.default_region_id, suspension: suspensionOf(row) };
+    return row && {
+      id: row.id,
+      defaultRegionId: row.default_region_id,
+      suspension: suspensionOf(row),
+      maxPerSandbox: { cpu: row.max_cpu_per_sandbox, memoryGiB: row.max_memory_per_sandbox, diskGiB: row.max_disk_per_sandbox },
+    };
   }
 
   async roles(id: string): Promise<OrganizationRoleDto[]> {
