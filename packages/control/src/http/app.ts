@@ -7,6 +7,8 @@ import { addBodyParsing } from './body.ts';
 import { addCors } from './cors.ts';
 import { replyWithError } from './error-reply.ts';
 import { ApiError } from './errors.ts';
+import { addOpenApi, addOpenApiPages } from '../openapi/openapi.ts';
+import { addOperationIndex } from './operation-index.ts';
 import { addOperationLog } from './operation-log.ts';
 import { parseQuery } from './query.ts';
 import { validatorCompiler } from './validation.ts';
@@ -51,6 +53,8 @@ export async function buildApp(context: ControlContext, domains: readonly Domain
   addCors(app);
   addBodyParsing(app);
   addOperationLog(app);
+  addOperationIndex(app);
+  await addOpenApi(app as unknown as FastifyInstance, context.config.publicUrl);
 
   app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.type('text/plain; charset=utf-8').send(
     `Paddock. The API is at ${context.config.publicUrl}/api; point an SDK at it with DAYTONA_API_URL and DAYTONA_API_KEY.\n`));
@@ -60,6 +64,7 @@ export async function buildApp(context: ControlContext, domains: readonly Domain
     addAuthentication(api, context.auth);
     for (const domain of domains) await domain(api, context);
   }, { prefix: '/api' });
+  await addOpenApiPages(app as unknown as FastifyInstance);
   await app.ready();
   return app as unknown as ApiServer;
 }

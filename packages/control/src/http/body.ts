@@ -20,13 +20,15 @@ const MAX_DEPTH = 64;
  */
 export function addBodyParsing(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(['application/json', /^application\/[\w.+-]+\+json/], { parseAs: 'string' }, (_request, body, done) => {
-    const parsed = parseJson(body as string);
-    if (parsed.ok) done(null, parsed.value);
-    else done(new ApiError('INVALID_JSON'));
-  });
-  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-    const parsed = parseJson(body as string);
+  for (const type of ['application/json', /^application\/[\w.+-]+\+json/]) {
+    app.addContentTypeParser<string>(type, { parseAs: 'string' }, (_request, body, done) => {
+      const parsed = parseJson(body);
+      if (parsed.ok) done(null, parsed.value);
+      else done(new ApiError('INVALID_JSON'));
+    });
+  }
+  app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => {
+    const parsed = parseJson(body);
     done(null, parsed.ok ? parsed.value : undefined);
   });
   app.addHook('preValidation', async (request) => {

@@ -14,7 +14,7 @@ export const API_ERRORS = {
   INVALID_URL: [400, 'The request URL is not valid: {reason}', 'Percent-encode the path and leave NUL bytes out.'],
   BODY_TOO_LARGE: [413, 'The request body must not be larger than {limit} bytes', 'Send less; files go through the toolbox, build contexts through object storage.'],
   UNKNOWN_ROUTE: [404, 'Cannot {method} {path}', 'Compare method and path with the list at /api.'],
-  NOT_IMPLEMENTED: [501, '{what} is not implemented by this server yet', 'See COMPATIBILITY.md for what is.'],
+  NOT_IMPLEMENTED: [501, '{what} are not implemented by this server yet', 'See COMPATIBILITY.md for what is.'],
   // Server
   UNAVAILABLE: [503, 'The database does not answer; try again in a moment', 'Nothing was lost; repeat the request.'],
   SHUTTING_DOWN: [503, 'The server is shutting down; try again in a moment', 'Repeat the request.'],

@@ -1,0 +1,4 @@
+/** Keys that programs come with. */
+export { generateApiKey, storedParts } from './api-keys.ts';
+export { apiKeyRoutes } from './routes.ts';
+export { insertApiKey } from './store.ts';

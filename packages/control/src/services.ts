@@ -1,0 +1,31 @@
+import { layoutOf, type PaddockConfig } from '@paddock/contract';
+import type { Logger } from 'pino';
+import { Authenticator } from './auth/index.ts';
+import type { ControlContext } from './context.ts';
+import { Database } from './db/index.ts';
+import { Readiness } from './health/readiness.ts';
+import { Organizations } from './organizations/index.ts';
+import { Regions } from './regions/index.ts';
+import { Settings } from './settings/index.ts';
+import { Snapshots } from './snapshots/index.ts';
+
+/** Builds the services that domains share. Nothing is connected yet. */
+export function createContext(config: PaddockConfig, log: Logger): ControlContext {
+  if (config.databaseUrl === null) throw new Error('The control plane was started without a database URL.');
+  const db = new Database(config.databaseUrl, log);
+  const readiness = new Readiness();
+  readiness.add('database', async () => ((await db.isUp()) ? null : 'does not answer'));
+  const snapshots = new Snapshots(db);
+  return {
+    config,
+    layout: layoutOf(config.dataDir, config.runRoot),
+    log,
+    db,
+    auth: new Authenticator(db, log, config.healthApiKey),
+    settings: new Settings(db),
+    readiness,
+    organizations: new Organizations(db, snapshots),
+    regions: new Regions(db),
+    snapshots,
+  };
+}

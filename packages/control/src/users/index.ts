@@ -1,0 +1,3 @@
+/** People. */
+export { userRoutes } from './routes.ts';
+export { ensureAdminUser } from './store.ts';
