@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { inNetns } from './native.ts';
+import { inNetns } from './sockets.ts';
 
 /** Runs system tools: nft and iptables for what is loaded seldom, nsenter for the host's mounts. */
 

@@ -1,4 +1,4 @@
-import { Errno, ENOENT } from './native.ts';
+import { errorCode } from '../sys/index.ts';
 import { attribute, attributes, eachAttribute, nested, NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, text, uint32be } from './netlink.ts';
 import type { Netlink, Request } from './netlink.ts';
 
@@ -113,7 +113,7 @@ export function countRules(socket: Netlink, table: string): number | null {
   try {
     socket.get('get nftables table', GET_TABLE, Buffer.concat([head(NFPROTO_INET), attribute(NFTA_TABLE_NAME, text(table))]));
   } catch (error) {
-    if (error instanceof Errno && error.errno === ENOENT) return null;
+    if (errorCode(error) === 'ENOENT') return null;
     throw error;
   }
   const body = Buffer.concat([head(NFPROTO_INET), attribute(NFTA_RULE_TABLE, text(table))]);

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layout } from '@paddock/contract';
+import { errorCode } from '../sys/index.ts';
 import { formatBlock, withoutNested } from './cidr.ts';
 import type { Block } from './cidr.ts';
 import { loadRules, run } from './command.ts';
@@ -10,7 +11,6 @@ import { ANY_UPLINK, readHostFacts } from './host-facts.ts';
 import type { HostFacts } from './host-facts.ts';
 import { deleteLink, listLinks } from './links.ts';
 import type { NetworkLog } from './log.ts';
-import { ENODEV, Errno } from './native.ts';
 import { Netlink, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts';
 import type { Plan } from './plan.ts';
 import { hostBlocksRules, hostRules } from './ruleset.ts';
@@ -141,7 +141,7 @@ export class Host {
     try {
       this.route.request(deleteLink(this.#layout.uplink));
     } catch (error) {
-      if (!(error instanceof Errno && error.errno === ENODEV)) throw error;
+      if (errorCode(error) !== 'ENODEV') throw error;
     }
     if (!this.#otherInstances() && readSysctl('ipv4/ip_forward') === '0') {
       for (const name of this.#switchedOn) {

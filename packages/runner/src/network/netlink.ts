@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
-import { Errno, inNetns, netlinkSocket, receive, send, sendInBackground } from './native.ts';
+import { SysError } from '../sys/index.ts';
+import { inNetns, netlinkSocket, receive, send, sendInBackground } from './sockets.ts';
 
 /**
  * Netlink: how the kernel is asked for links, addresses, routes and nftables elements without starting a process.
@@ -206,5 +207,5 @@ export class Netlink {
 
 function throwOn(errorBody: Buffer, what: string): void {
   const code = errorBody.readInt32LE(0);
-  if (code !== 0) throw new Errno(what, -code);
+  if (code !== 0) throw new SysError(what, -code, null);
 }

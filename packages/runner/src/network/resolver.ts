@@ -3,7 +3,7 @@ import type { Socket as UdpSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { failure, framed, isQuery, MessageReader } from './dns-message.ts';
-import { boundSocket, inNetns } from './native.ts';
+import { boundSocket, inNetns } from './sockets.ts';
 import { askByTcp, askByUdp } from './upstream.ts';
 import type { Ask, Upstreams } from './upstream.ts';
 
@@ -60,6 +60,7 @@ export class Resolver {
   readonly #clients = new Set<Socket>();
   readonly #udp: UdpSocket;
   readonly #tcp: Server;
+  #closed = false;
 
   private constructor(upstreams: Upstreams) {
     this.#upstreams = upstreams;
@@ -87,8 +88,6 @@ export class Resolver {
     });
     return resolver;
   }
-
-  #closed = false;
 
   async close(): Promise<void> {
     this.#closed = true;

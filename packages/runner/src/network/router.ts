@@ -1,14 +1,15 @@
 import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
 import type { Layout } from '@paddock/contract';
+import { errorCode } from '../sys/index.ts';
 import { loadRules, run } from './command.ts';
 import type { Block } from './cidr.ts';
 import { addAddress, addRoute, addVeth, deleteAddress, deleteLink, listAddresses, listLinks, LOOPBACK_INDEX, setUp } from './links.ts';
-import { EEXIST, Errno, inNetns } from './native.ts';
 import { Netlink, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts';
 import type { Request } from './netlink.ts';
 import { planOf, planOfResolver, ROUTER_UPLINK, SUBNET_PREFIX, UPLINK_PREFIX } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { routerRules } from './ruleset.ts';
+import { inNetns } from './sockets.ts';
 import { trySysctl, writeSysctl } from './sysctl.ts';
 
 /**
@@ -125,7 +126,7 @@ function tryCreate(socket: Netlink, request: Request): boolean {
     socket.request(request);
     return true;
   } catch (error) {
-    if (error instanceof Errno && error.errno === EEXIST) return false;
+    if (errorCode(error) === 'EEXIST') return false;
     throw error;
   }
 }

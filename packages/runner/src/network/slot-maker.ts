@@ -3,14 +3,15 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { bindMount, errorCode, unmountAll } from '../sys/index.ts';
 import { SLOT_IDS } from '../types.ts';
 import type { NetworkSlot } from '../types.ts';
 import { forgetConnections } from './elements.ts';
 import { addAddress, addNeighbour, addRoute, addVeth, deleteLink, LOOPBACK_INDEX, setUp } from './links.ts';
-import { bindMount, EEXIST, ENODEV, Errno, inNetns, unmount } from './native.ts';
 import { Netlink, NETLINK_NETFILTER, NETLINK_ROUTE } from './netlink.ts';
 import { macOf, SANDBOX_LINK, SLOT_PREFIX, slotPlan } from './plan.ts';
 import type { Plan, SlotPlan } from './plan.ts';
+import { inNetns } from './sockets.ts';
 import { trySysctl, writeSysctl } from './sysctl.ts';
 
 /**
@@ -71,7 +72,7 @@ export class SlotMaker {
 
   /** Lets go of the namespaces; the kernel frees them, and the link with them, when no process is left in them. */
   unpin(index: number): void {
-    for (const name of ['user', 'net']) unmount(join(this.#dir, String(index), name));
+    for (const name of ['user', 'net']) unmountAll(join(this.#dir, String(index), name));
     rmSync(join(this.#dir, String(index)), { recursive: true, force: true });
   }
 
@@ -79,7 +80,7 @@ export class SlotMaker {
     try {
       await this.#router.requestInBackground(deleteLink(slot.link));
     } catch (error) {
-      if (!(error instanceof Errno && error.errno === ENODEV)) throw error;
+      if (errorCode(error) !== 'ENODEV') throw error;
     }
   }
 
@@ -90,7 +91,7 @@ export class SlotMaker {
 
   #pin(namespace: string, path: string, index: number): void {
     mkdirSync(join(this.#dir, String(index)), { recursive: true });
-    unmount(path);
+    unmountAll(path);
     writeFileSync(path, '');
     bindMount(namespace, path);
   }
@@ -113,7 +114,7 @@ export class SlotMaker {
       try {
         await this.#router.requestInBackground(...requests);
       } catch (error) {
-        if (!(error instanceof Errno && error.errno === EEXIST)) throw error;
+        if (errorCode(error) !== 'EEXIST') throw error;
         await this.deleteLink(slot); // of a sandbox whose last process has not been reaped yet
         await this.#router.requestInBackground(...requests);
       }
