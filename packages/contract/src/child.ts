@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import type { PaddockConfig } from './config.ts';
 
 /**
@@ -26,4 +27,24 @@ export function readConfig(onParentGone: () => void): Promise<PaddockConfig> {
       else reject(new Error('This program is started by `paddock up`, which passes its settings on stdin.'));
     });
   });
+}
+
+/** What a child tells the supervisor: one JSON line each on descriptor 3. */
+export type ChildMessage =
+  /** It serves: the runner's socket, or the API's port, answers. Told once a start. */
+  | { readonly type: 'ready' }
+  /** A generated administrator's key, to be shown to the operator once; never logged. */
+  | { readonly type: 'admin-key'; readonly key: string }
+  /** It cannot start and trying again will not help; the sentence says what the operator should do. */
+  | { readonly type: 'refused'; readonly reason: string };
+
+export const CHILD_MESSAGES_FD = 3;
+
+/** Passes a message to the supervisor; does nothing when the process was started by hand. */
+export function tellParent(message: ChildMessage): void {
+  try {
+    writeSync(CHILD_MESSAGES_FD, `${JSON.stringify(message)}\n`);
+  } catch {
+    // No such descriptor, or the supervisor is gone: the end of stdin tells that.
+  }
 }
