@@ -1,6 +1,7 @@
 /** The control plane: REST API, records, state machine, events. Started by main.ts; tests build it from these parts. */
-export { bootstrap } from './bootstrap/index.ts';
+export { ADMIN_USER_ID, bootstrap } from './bootstrap/index.ts';
 export type { ControlContext } from './context.ts';
 export { migrate, MIGRATIONS } from './db/index.ts';
-export { buildApp } from './http/index.ts';
+export { DOMAINS, domainsWith } from './domains.ts';
+export { API_VERSION, buildApp, type ApiServer, type Domain } from './http/index.ts';
 export { createContext } from './services.ts';
