@@ -19,6 +19,8 @@ const cEpollControl = declare('int epoll_ctl(int epoll, int operation, int fd, v
 const cEventfd = declare('int eventfd(unsigned int initial, int flags)');
 const cMknod = declare('int mknod(const char *path, unsigned int mode, unsigned long device)');
 
+const cPrlimit = declare('int prlimit(int pid, int resource, const void *next, void *before)');
+
 type AsyncCall = { async(...args: unknown[]): void };
 /** Called in a thread of the pool only: it waits for as long as nothing happens. */
 const cEpollWait = declare('int epoll_wait(int epoll, void *events, int count, int timeout)') as unknown as AsyncCall;
@@ -145,4 +147,21 @@ export function makeCharDevice(path: string, major: number, minor: number): void
   const S_IFCHR = 0o020000;
   const device = ((major & 0xfff) << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
   check(cMknod(path, S_IFCHR | 0o666, device), 'mknod', path);
+}
+
+/**
+ * Raises how many files this process may open: a sandbox's own limit cannot exceed what the runtime inherits from here.
+ * @returns the limit that sandboxes can be given
+ */
+export function raiseOpenFiles(wanted: number): number {
+  const RLIMIT_NOFILE = 7;
+  const limit = Buffer.alloc(16);
+  check(cPrlimit(0, RLIMIT_NOFILE, null, limit), 'prlimit');
+  const hard = Number(limit.readBigUInt64LE(8));
+  const raised = Buffer.alloc(16);
+  raised.writeBigUInt64LE(BigInt(wanted), 0);
+  raised.writeBigUInt64LE(BigInt(Math.max(wanted, hard)), 8);
+  if (Number(cPrlimit(0, RLIMIT_NOFILE, raised, null)) >= 0) return wanted;
+  // Refused where the machine's own ceiling (fs.nr_open) is lower, or in a container without CAP_SYS_RESOURCE.
+  return Math.min(wanted, hard);
 }

@@ -6,10 +6,10 @@ import { RunnerError } from '../runner-error.ts';
 import type { Image, NetworkSlot } from '../types.ts';
 import type { Cgroups, Limits } from './cgroups.ts';
 import { describeStatus, type ExitWatch, type WatchedProcess } from './exit-watch.ts';
-import { fixedMemoryFile, listenUnix } from './kernel.ts';
+import { fixedMemoryFile, listenUnix, raiseOpenFiles } from './kernel.ts';
 import { hostDevices, mountOwnFiles, unmountOwnFiles } from './own-files.ts';
 import { startTime, type Runtime } from './runtime.ts';
-import { MASKED_PATHS, ociSpec, type GuestCommands } from './spec.ts';
+import { MASKED_PATHS, ociSpec, OPEN_FILES, type GuestCommands } from './spec.ts';
 import { initToolbox } from './toolbox-call.ts';
 
 export interface GuestRuntime {
@@ -68,6 +68,7 @@ export function limitsOf(spec: Pick<SandboxSpec, 'cpu' | 'memoryGiB'>): Limits {
 export class Launcher {
   readonly #parts: LauncherParts;
   readonly #devices = hostDevices();
+  readonly #openFiles = raiseOpenFiles(OPEN_FILES);
 
   constructor(parts: LauncherParts) {
     this.#parts = parts;
@@ -146,7 +147,7 @@ export class Launcher {
       user: { name: spec.user, ...user },
       imageEnv: image.config.env, workDir: image.config.workDir,
       limits: limitsOf(spec), diskBytes: Math.round(spec.diskGiB * GIB),
-      cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, maskedPaths: MASKED_PATHS,
+      cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, maskedPaths: MASKED_PATHS, openFiles: this.#openFiles,
     });
     writeFileSync(join(dir, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
   }

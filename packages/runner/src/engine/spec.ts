@@ -37,6 +37,8 @@ export interface SpecInput {
   /** Device nodes present in `ownFilesDir`, with the path each gets inside. */
   readonly devices: readonly OwnDevice[];
   readonly maskedPaths: readonly string[];
+  /** At most the hard limit the runtime inherits. */
+  readonly openFiles: number;
 }
 
 export interface OwnDevice {
@@ -85,8 +87,8 @@ const SHM_SHARE = 0.5;
 /** Sandboxes go before the host's own services when the whole machine is out of memory. Cannot be lowered from inside. */
 const OOM_SCORE = 500;
 
-/** The hard limit of files that systemd gives its services, too. */
-const OPEN_FILES = 1_048_576;
+/** The hard limit of open files that systemd gives its services, too. */
+export const OPEN_FILES = 1_048_576;
 
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -106,7 +108,7 @@ export function ociSpec(input: SpecInput): object {
       // A user other than root gains them through sudo; root has them from the start.
       capabilities: { bounding: CAPABILITIES, effective: [], inheritable: [], permitted: [], ambient: [] },
       rlimits: [
-        { type: 'RLIMIT_NOFILE', soft: OPEN_FILES, hard: OPEN_FILES },
+        { type: 'RLIMIT_NOFILE', soft: input.openFiles, hard: input.openFiles },
         { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
       ],
       noNewPrivileges: false,
@@ -121,7 +123,7 @@ export function ociSpec(input: SpecInput): object {
       mount('/dev/mqueue', 'mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
       mount('/sys', 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']),
       ...(cgroups.mountInside ? [mount('/sys/fs/cgroup', 'cgroup', 'cgroup', ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'])] : []),
-      bind(own('unmasked'), UNMASKED_DIR, ['ro']),
+      bind(own('unmasked'), UNMASKED_DIR, ['ro', 'nosuid']),
       mount(`${UNMASKED_DIR}/proc`, 'proc', 'proc', ['nosuid', 'noexec', 'nodev']),
       mount(`${UNMASKED_DIR}/sys`, 'sysfs', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']),
       bind(input.guestDir, GUEST_MOUNT, ['ro', 'nosuid', 'nodev']),
