@@ -39,12 +39,15 @@ export type ChildMessage =
   | { readonly type: 'refused'; readonly reason: string };
 
 export const CHILD_MESSAGES_FD = 3;
+/** Set to 1 in the environment of children: descriptor 3 of a process started by hand is something else. */
+export const SUPERVISED_ENV = 'PADDOCK_SUPERVISED';
 
 /** Passes a message to the supervisor; does nothing when the process was started by hand. */
 export function tellParent(message: ChildMessage): void {
+  if (process.env[SUPERVISED_ENV] !== '1') return;
   try {
     writeSync(CHILD_MESSAGES_FD, `${JSON.stringify(message)}\n`);
   } catch {
-    // No such descriptor, or the supervisor is gone: the end of stdin tells that.
+    // The supervisor is gone: the end of stdin tells that.
   }
 }
