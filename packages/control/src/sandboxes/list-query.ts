@@ -1,3 +1,4 @@
+import { SANDBOX_STATES } from '@paddock/contract';
 import { Type, type Static } from 'typebox';
 
 /** Query strings of the two lists. Arrays come as repeated keys; texts become what their schema says before they get here. */
@@ -13,7 +14,8 @@ const FILTERS = {
   name: optional(Type.String()),
   labels: optional(Type.String({ description: 'JSON object; all of its pairs must match' })),
   includeErroredDeleted: optional(Type.Boolean()),
-  states: texts,
+  /** wire: destroyed ones cannot be asked for. */
+  states: optional(Type.Array(Type.Enum(SANDBOX_STATES.filter((state) => state !== 'destroyed')))),
   snapshots: texts,
   minCpu: atLeastOne,
   maxCpu: atLeastOne,

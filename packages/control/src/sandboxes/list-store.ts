@@ -122,7 +122,9 @@ class Where {
   }
 
   range(column: string, from: string | number | undefined, to: string | number | undefined): void {
-    if (from !== undefined) this.add((value) => `${column} >= ${value(from)}`);
-    if (to !== undefined) this.add((value) => `${column} <= ${value(to)}`);
+    // Integer columns are compared with fractions as such.
+    const cast = typeof (from ?? to) === 'number' ? '::float8' : '';
+    if (from !== undefined) this.add((value) => `${column} >= ${value(from)}${cast}`);
+    if (to !== undefined) this.add((value) => `${column} <= ${value(to)}${cast}`);
   }
 }

@@ -119,6 +119,14 @@ export class SandboxStore {
     return row ? this.#committed(row) : null;
   }
 
+  /** The key of signed file URLs; the first one asked for is kept. */
+  async ensureSigningKey(id: string, candidate: string): Promise<string | null> {
+    const row = await this.#write('sandbox-signing-key', `
+      with s as (update sandboxes set signing_key = coalesce(signing_key, $2) where id = $1 and state <> 'destroyed' returning *)
+      select ${SANDBOX}, '[]'::json as events from s`, [id, candidate]);
+    return row ? this.#committed(row).signingKey : null;
+  }
+
   /**
    * Gives a started warm sandbox that matches to its owner. Rows that another claim holds are skipped, so two claims never
    * get the same one and never wait for each other. wire: an event started→started, none that it was created.

@@ -1,0 +1,3 @@
+/** Events of committed changes, and the sockets they are sent through. */
+export { Publisher, type PublisherDeps } from './publisher.ts';
+export { createEventSockets, type EventSockets } from './sockets.ts';

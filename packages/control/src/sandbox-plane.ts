@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import type { RunnerEvent, RunnerImage, RunnerInfo } from '@paddock/contract';
+import type { GatewayBackend } from '@paddock/gateway';
+import type { ControlContext } from './context.ts';
+import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
+import type { Domain } from './http/index.ts';
+import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
+import {
+  Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
+  sandboxRoutes, SandboxStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
+} from './sandboxes/index.ts';
+import { WarmPool, warmKeyOf } from './warm-pool/index.ts';
+
+/** Everything about sandboxes in this process: routes, reconciler, clocks, warm pool, events, and what the gateway asks for. */
+export interface SandboxPlane {
+  readonly domain: Domain;
+  readonly sockets: EventSockets;
+  readonly gatewayBackend: GatewayBackend;
+  /** After the schema is up to date; the API may serve before it returns. */
+  start(): Promise<void>;
+  /** Finishes what is in progress as far as that is quick; the rest is picked up by the next start. */
+  stop(): Promise<void>;
+}
+
+/** A runner's size hardly changes; readers within this time share an answer. */
+const INFO_FRESH_MS = 10_000;
+
+export async function createSandboxPlane(context: ControlContext): Promise<SandboxPlane> {
+  const { config, layout, db, auth, log, organizations, regions, snapshots } = context;
+  const origin = randomUUID();
+  /** One runner a machine; its rows are told apart by the instance. */
+  const runnerId = `runner-${layout.instance}`;
+  const toolboxProxyUrl = `${config.publicUrl}/toolbox`;
+
+  const changes = new Changes();
+  const store = new SandboxStore(db, origin, (change) => changes.publish(change));
+  const clockStore = new ClockStore(db);
+  const previewStore = new PreviewStore(db);
+  const runner = createRunnerClient(layout.runnerSocket);
+  const activity = new Activity(clockStore, log);
+  const clocks = new Clocks({ store, clockStore, activity, log });
+  const reconciler = new Reconciler({ db, store, runner, runnerId, log });
+  const sockets = createEventSockets((token) => auth.authenticate(token));
+
+  // The pool is made after the lifecycle whose rows it inserts.
+  let pool: WarmPool;
+  const warm: WarmSource = {
+    serves: (snapshot) => pool.serves(snapshot),
+    keyOf: warmKeyOf,
+    whileCreating: (create) => pool.whileCreating(create),
+  };
+  const lifecycle = new Lifecycle({ config, organizations, regions, snapshots, store, changes, runner, runnerId, warm, log });
+  pool = new WarmPool({
+    db, store, changes, sizes: config.warmPool, prepare: (snapshot) => lifecycle.prepareWarm(snapshot, config.region), log,
+  });
+  const find = lifecycle.find.bind(lifecycle);
+  const properties = new Properties({ db, store, runner, find, clocksChanged: () => clocks.wake() });
+  const previews = new Previews({ config, store: previewStore, find });
+
+  const view = (sandbox: Sandbox): Sandbox => {
+    const used = activity.since(sandbox.id);
+    return used && used > sandbox.lastActivityAt ? { ...sandbox, lastActivityAt: used } : sandbox;
+  };
+  const shown = (sandbox: Sandbox) => toDto(view(sandbox), { toolboxProxyUrl });
+
+  const publisher = new Publisher({
+    db, origin, log,
+    load: (id) => store.byId(id),
+    send(organizationId, event, detail, sandbox) {
+      if (!sockets.hasAudience(organizationId)) return;
+      sockets.emit(organizationId, event, event === 'sandbox.created' ? shown(sandbox) : { sandbox: shown(sandbox), ...detail });
+    },
+    changedElsewhere: (sandbox) => changes.publish({ sandbox, events: [] }),
+  });
+
+  changes.subscribe((change) => {
+    const { sandbox } = change;
+    if (!isSettled(sandbox.state, sandbox.desiredState)) reconciler.wake(sandbox.id, sandbox);
+    // One that waited in the pool failed or died: the pool sees what is left of it.
+    else if (isWarm(sandbox) && sandbox.state !== 'started') pool.wake();
+    publisher.publish(change);
+  });
+  const gatewayBackend = createGatewayBackend({
+    store, previewStore, previews, changes, activity, auth, cookieKey: await context.settings.secret('preview-cookie'),
+    report: (failure) => log.info(failure, 'gateway request failed'),
+  });
+
+  let info: { readonly at: number; readonly value: RunnerInfo | null } = { at: -Infinity, value: null };
+  async function runnerInfo(): Promise<RunnerInfo | null> {
+    if (performance.now() - info.at < INFO_FRESH_MS) return info.value;
+    const asked = await runner.info();
+    info = { at: performance.now(), value: asked.ok ? asked.value : null };
+    return info.value;
+  }
+  organizations.useUsageSource(usageSource(db, runnerInfo));
+
+  function heard(event: RunnerEvent): void {
+    if (event.type === 'sandbox.exited') reconciler.exited(event.id);
+    else if (event.type === 'image') void imageChanged([event.image]);
+    else {
+      connected = true;
+      reconciler.compare();
+      void runner.images().then((images) => (images.ok ? imageChanged(images.value) : undefined));
+    }
+  }
+
+  async function imageChanged(images: readonly RunnerImage[]): Promise<void> {
+    try {
+      for (const image of images) {
+        for (const { organizationId, snapshot, oldState, newState } of await snapshots.setImageState(image)) {
+          sockets.emit(organizationId, 'snapshot.state.updated', { snapshot, oldState, newState });
+        }
+      }
+      pool.wake();
+    } catch (error) {
+      log.warn({ err: error }, 'the state of an image could not be recorded');
+      retryImages ??= setTimeout(() => {
+        retryImages = undefined;
+        void imageChanged(images);
+      }, 1_000);
+    }
+  }
+
+  let connected = false;
+  let retryImages: NodeJS.Timeout | undefined;
+  let unfollow = (): void => {};
+  context.readiness.add('runner', () => (connected ? null : 'has not been reached yet'));
+
+  return {
+    domain: (api) => sandboxRoutes(api, {
+      lifecycle, properties, previews, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
+      toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
+    }),
+    sockets,
+    gatewayBackend,
+    async start() {
+      await publisher.start();
+      reconciler.start();
+      clocks.start();
+      pool.start();
+      unfollow = followRunnerEvents(layout.runnerSocket, heard);
+    },
+    async stop() {
+      unfollow();
+      clearTimeout(retryImages);
+      await Promise.all([pool.stop(), clocks.stop(), sockets.close()]);
+      await reconciler.stop();
+      await activity.flush();
+      await publisher.stop();
+      runner.close();
+    },
+  };
+}

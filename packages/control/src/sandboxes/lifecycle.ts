@@ -1,0 +1,245 @@
+import { randomUUID } from 'node:crypto';
+import type { PaddockConfig } from '@paddock/contract';
+import type { Logger } from 'pino';
+import { ApiError, StatusError } from '../http/index.ts';
+import type { Organizations, OrganizationRules } from '../organizations/index.ts';
+import type { Regions } from '../regions/index.ts';
+import type { RunnerClient } from '../runners/index.ts';
+import type { Snapshots, UsableSnapshot } from '../snapshots/index.ts';
+import type { Changes } from './changes.ts';
+import type { CreateRequest } from './create-request.ts';
+import { isEphemeral, networkPolicyOf, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
+import { canMove, PENDING_STATES, type Trigger } from './states.ts';
+import { NAME_TAKEN, type MovePatch, type SandboxStore } from './store.ts';
+import { newAuthToken } from './tokens.ts';
+
+/** wire: create and start answer with the outcome when there is one within 30 s. */
+const START_WAIT_MS = 30_000;
+/**
+ * A stop usually takes some milliseconds, and an answer that says `stopped` saves the client a round of waiting. One that
+ * takes its full grace period is not waited for: the client hears of it by event.
+ */
+const STOP_WAIT_MS = 1_000;
+/** A row moves on between reading and writing once or twice at most, never this often. */
+const MOVE_ATTEMPTS = 10;
+/** wire: the user of the default images. */
+export const DEFAULT_USER = 'daytona';
+
+/** The warm pool as a create sees it. */
+export interface WarmSource {
+  serves(snapshot: string): boolean;
+  keyOf(sandbox: NewSandbox): string;
+  whileCreating<T>(create: () => Promise<T>): Promise<T>;
+}
+
+export interface LifecycleDeps {
+  readonly config: Pick<PaddockConfig, 'defaultSnapshot'>;
+  readonly organizations: Organizations;
+  readonly regions: Regions;
+  readonly snapshots: Snapshots;
+  readonly store: SandboxStore;
+  readonly changes: Changes;
+  readonly runner: RunnerClient;
+  readonly runnerId: string;
+  readonly warm: WarmSource;
+  readonly log: Logger;
+}
+
+/** What a request can do to a sandbox's life. Decides and commits; the reconciler acts. */
+export class Lifecycle {
+  readonly #deps: LifecycleDeps;
+
+  constructor(deps: LifecycleDeps) {
+    this.#deps = deps;
+  }
+
+  create(organizationId: string, request: CreateRequest): Promise<Sandbox> {
+    return this.#deps.warm.whileCreating(async () => {
+      const sandbox = await this.#resolve(organizationId, request);
+      return (await this.#createWarm(sandbox, request)) ?? this.#createCold(sandbox);
+    });
+  }
+
+  /** A row for a sandbox that waits for an owner; null while the snapshot cannot be used. */
+  async prepareWarm(snapshotName: string, regionId: string): Promise<NewSandbox | null> {
+    const found = await this.#deps.snapshots.findForCreate(NO_ORGANIZATION, snapshotName, regionId);
+    if (!('snapshot' in found)) return null;
+    const id = randomUUID();
+    const sandbox: NewSandbox = {
+      ...this.#resourcesOf(found.snapshot), id, organizationId: NO_ORGANIZATION, name: id, regionId, osUser: DEFAULT_USER, env: {}, labels: {}, public: false,
+      autoStopInterval: 0, autoArchiveInterval: 0, autoDeleteInterval: -1, autoDestroyAt: null, networkBlockAll: false, networkAllowList: null,
+      authToken: newAuthToken(), warmKey: null,
+    };
+    return { ...sandbox, warmKey: this.#deps.warm.keyOf(sandbox) };
+  }
+
+  /** wire: a started one is left alone; from stopped only; answers with the outcome. */
+  async start(organizationId: string, idOrName: string): Promise<Sandbox> {
+    const sandbox = await this.find(organizationId, idOrName);
+    if (sandbox.state === 'started' && sandbox.desiredState === 'started') return sandbox;
+    refuseWhilePending(sandbox);
+    if (sandbox.state === 'error') throw new StatusError(400, 'Sandbox is in an errored state');
+    if (!canMove('start', sandbox.state)) throw new StatusError(400, 'Sandbox is not in valid state');
+    await this.#refuseSuspended(organizationId);
+    return this.#startFrom(sandbox, 'start');
+  }
+
+  /** wire: only what failed with its disk intact can be recovered. */
+  async recover(organizationId: string, idOrName: string): Promise<Sandbox> {
+    const sandbox = await this.find(organizationId, idOrName);
+    if (sandbox.state !== 'error') throw new StatusError(400, 'Sandbox must be in error state to recover');
+    if (!sandbox.recoverable) throw new StatusError(400, 'Sandbox is not in a recoverable error state');
+    await this.#refuseSuspended(organizationId);
+    return this.#startFrom(sandbox, 'recover');
+  }
+
+  /** wire: from started only, an already stopped one is 400; ephemeral ones are destroyed. */
+  async stop(organizationId: string, idOrName: string, force: boolean): Promise<Sandbox> {
+    const sandbox = await this.find(organizationId, idOrName);
+    refuseWhilePending(sandbox);
+    if (!canMove('stop', sandbox.state)) throw new StatusError(400, 'Sandbox is not in a stoppable state');
+    if (isEphemeral(sandbox)) return this.#destroy(sandbox);
+    const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'stopping', STOP_WAIT_MS);
+    const stopping = await this.#move(sandbox, 'stop', { forceStop: force });
+    return (await outcome) ?? stopping;
+  }
+
+  /** Accepted in every state; the name is free when this returns. wire: a second delete is 404. */
+  async destroy(organizationId: string, idOrName: string): Promise<Sandbox> {
+    const sandbox = await this.find(organizationId, idOrName);
+    if (sandbox.desiredState === 'destroyed') throw new ApiError('SANDBOX_NOT_FOUND', { id: idOrName });
+    return this.#destroy(sandbox);
+  }
+
+  async find(organizationId: string, idOrName: string): Promise<Sandbox> {
+    const sandbox = await this.#deps.store.find(organizationId, idOrName);
+    if (!sandbox) throw new ApiError('SANDBOX_NOT_FOUND', { id: idOrName });
+    return sandbox;
+  }
+
+  /** wire: region, snapshot, suspension, quota, in this order. */
+  async #resolve(organizationId: string, request: CreateRequest): Promise<NewSandbox> {
+    const { organizations, regions, snapshots, config, runnerId } = this.#deps;
+    const rules = await organizations.rules(organizationId);
+    if (!rules) throw new ApiError('WRONG_CONTEXT');
+    let regionId = rules.defaultRegionId;
+    if (request.target) {
+      const region = await regions.resolve(organizationId, request.target);
+      if (!region) throw new ApiError('REGION_NOT_FOUND');
+      regionId = region.id;
+    }
+    if (!regionId) throw new StatusError(400, 'This organization does not have a default region. Please set a default region before creating a sandbox.');
+    const found = await snapshots.findForCreate(organizationId, request.snapshot ?? config.defaultSnapshot, regionId);
+    if (!('snapshot' in found)) throw new StatusError(found.status, found.problem);
+    const { snapshot } = found;
+    if (rules.suspension) throw new StatusError(403, rules.suspension);
+    refuseOverQuota(snapshot, rules);
+    void snapshots.recordUse(snapshot.id).catch(() => undefined); // a statistic
+    const id = randomUUID();
+    return {
+      ...this.#resourcesOf(snapshot), id, organizationId, name: request.name ?? id, regionId, runnerId, osUser: request.user ?? DEFAULT_USER,
+      env: request.env, labels: request.labels, public: request.public, autoStopInterval: request.autoStopInterval,
+      autoArchiveInterval: request.autoArchiveInterval, autoDeleteInterval: request.autoDeleteInterval,
+      autoDestroyAt: request.ttlMinutes > 0 ? new Date(Date.now() + request.ttlMinutes * 60_000) : null,
+      networkBlockAll: request.networkBlockAll, networkAllowList: request.networkAllowList, authToken: newAuthToken(), warmKey: null,
+    };
+  }
+
+  #resourcesOf(snapshot: UsableSnapshot): Pick<NewSandbox, 'snapshot' | 'image' | 'entrypoint' | 'cpu' | 'memory' | 'disk' | 'runnerId'> {
+    const { name, image, entrypoint, cpu, memoryGiB, diskGiB } = snapshot;
+    return { snapshot: name, image, entrypoint, cpu, memory: memoryGiB, disk: diskGiB, runnerId: this.#deps.runnerId };
+  }
+
+  /** @returns null when no sandbox waits that fits */
+  async #createWarm(wanted: NewSandbox, request: CreateRequest): Promise<Sandbox | null> {
+    const { warm, store, runner, log } = this.#deps;
+    if (!warm.serves(wanted.snapshot)) return null;
+    const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted) });
+    if (claimed === NAME_TAKEN) throw nameTaken(wanted.name);
+    if (!claimed) return null;
+    const env = Object.keys(wanted.env).length > 0 ? wanted.env : undefined;
+    const network = wanted.networkBlockAll || wanted.networkAllowList ? networkPolicyOf(wanted) : undefined;
+    if (!env && !network) return claimed;
+    const applied = await runner.patch(claimed.id, { ...(env ? { env } : {}), ...(network ? { network } : {}) });
+    if (applied.ok) return claimed;
+    log.warn({ sandboxId: claimed.id, code: applied.failure.code }, 'a warm sandbox could not be adapted, creating a cold one');
+    await this.#destroy(claimed);
+    return null;
+  }
+
+  async #createCold(wanted: NewSandbox): Promise<Sandbox> {
+    const { store, changes } = this.#deps;
+    const given = new AbortController();
+    const outcome = changes.next(wanted.id, (row) => row.state !== 'creating', START_WAIT_MS, given.signal);
+    try {
+      const inserted = await store.insert(wanted);
+      if (inserted === NAME_TAKEN) throw nameTaken(wanted.name);
+      return started((await outcome) ?? inserted);
+    } finally {
+      given.abort();
+    }
+  }
+
+  async #startFrom(sandbox: Sandbox, trigger: 'start' | 'recover'): Promise<Sandbox> {
+    const given = new AbortController();
+    const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'starting', START_WAIT_MS, given.signal);
+    try {
+      // wire: the preview token is a new one after each start.
+      const starting = await this.#move(sandbox, trigger, { authToken: newAuthToken(), errorReason: null, recoverable: false });
+      return started((await outcome) ?? starting);
+    } finally {
+      given.abort();
+    }
+  }
+
+  async #destroy(sandbox: Sandbox): Promise<Sandbox> {
+    let row: Sandbox | null = sandbox;
+    for (let attempt = 0; row && attempt < MOVE_ATTEMPTS; attempt++) {
+      if (!canMove('destroy', row.state)) return row; // somebody else's delete came first
+      const moved = await this.#deps.store.move(row, 'destroy', { name: releasedName(row.name), warmKey: null });
+      if (moved) return moved;
+      row = await this.#deps.store.byId(row.id);
+    }
+    if (!row) throw new ApiError('SANDBOX_NOT_FOUND', { id: sandbox.id });
+    throw conflict();
+  }
+
+  async #move(sandbox: Sandbox, trigger: Trigger, patch: MovePatch): Promise<Sandbox> {
+    const moved = await this.#deps.store.move(sandbox, trigger, patch);
+    if (!moved) throw conflict();
+    return moved;
+  }
+
+  async #refuseSuspended(organizationId: string): Promise<void> {
+    const rules = await this.#deps.organizations.rules(organizationId);
+    if (rules?.suspension) throw new StatusError(403, rules.suspension);
+  }
+}
+
+function refuseWhilePending(sandbox: Sandbox): void {
+  if (PENDING_STATES.includes(sandbox.state)) throw new StatusError(409, 'Sandbox state change in progress');
+}
+
+/** wire: per-sandbox limits hold for what a snapshot asks for too; 400, never 402 or 429. */
+function refuseOverQuota(snapshot: UsableSnapshot, { maxPerSandbox: max }: OrganizationRules): void {
+  const over: ReadonlyArray<readonly [what: string, asked: number, allowed: number, unit: string]> = [
+    ['CPU', snapshot.cpu, max.cpu, ''], ['Memory', snapshot.memoryGiB, max.memoryGiB, 'GB'], ['Disk', snapshot.diskGiB, max.diskGiB, 'GB'],
+  ];
+  for (const [what, asked, allowed, unit] of over) {
+    if (asked > allowed) throw new StatusError(400, `${what} request ${asked}${unit} exceeds maximum allowed per sandbox (${allowed}${unit}).`);
+  }
+}
+
+function started(sandbox: Sandbox): Sandbox {
+  if (sandbox.state === 'error') throw new StatusError(400, `Sandbox failed to start: ${sandbox.errorReason ?? 'unknown reason'}`);
+  if (sandbox.desiredState === 'destroyed') throw conflict();
+  return sandbox;
+}
+
+function nameTaken(name: string): StatusError {
+  return new StatusError(409, `Sandbox with name ${name} already exists`);
+}
+
+function conflict(): StatusError {
+  return new StatusError(409, 'Sandbox was modified by another operation');
+}

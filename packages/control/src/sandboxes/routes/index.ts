@@ -1,0 +1,13 @@
+import type { ApiServer } from '../../http/index.ts';
+import { lifecycleRoutes } from './lifecycle-routes.ts';
+import type { SandboxServices } from './params.ts';
+import { propertyRoutes } from './property-routes.ts';
+import { readRoutes } from './read-routes.ts';
+
+export type { SandboxServices } from './params.ts';
+
+export function sandboxRoutes(api: ApiServer, services: SandboxServices): void {
+  lifecycleRoutes(api, services);
+  readRoutes(api, services);
+  propertyRoutes(api, services);
+}
