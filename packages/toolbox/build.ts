@@ -25,6 +25,8 @@ export async function buildToolbox(outDir: string): Promise<string> {
     minifyWhitespace: true,
     legalComments: 'none',
     treeShaking: true,
+    // Modules behind import() are bundled whole with all they import: of the contract only this page concerns the toolbox.
+    alias: { '@paddock/contract': join(here, '../contract/src/toolbox-api.ts') },
     loader: { '.py': 'text' },
     define: { PADDOCK_VERSION: JSON.stringify(version) },
     logLevel: 'warning',

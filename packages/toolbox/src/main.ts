@@ -1,1 +1,46 @@
-export {};
+/**
+ * The toolbox: the daemon inside every sandbox. Serves HTTP on the descriptor it inherits, which is the host's way in, and
+ * on loopback, which is the way of programs inside the sandbox.
+ */
+import type net from 'node:net';
+import { TOOLBOX_ENV, TOOLBOX_PORT } from '@paddock/contract';
+import { recall } from './environment/environment.ts';
+import { Router } from './http/router.ts';
+import { createServer, listenOnDescriptor, listenOnLoopback } from './http/serve.ts';
+import { ROUTES } from './routes.ts';
+
+/** How long requests in progress may go on after SIGTERM. */
+const DRAIN_MS = 5_000;
+
+/** Port for the loopback listener; tests of several toolboxes on one machine give each its own. */
+const PORT_ENV = 'PADDOCK_TOOLBOX_PORT';
+
+recall();
+const server = createServer(new Router(ROUTES), () => import('./proxy/forward.ts'));
+let loopback: net.Server | null = null;
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);
+void start();
+
+async function start(): Promise<void> {
+  const fd = process.env[TOOLBOX_ENV.listenFd];
+  if (fd !== undefined) await listenOnDescriptor(server, Number(fd));
+  // What the first command needs is loaded while nobody waits.
+  setImmediate(() => void import('./process/warm-up.ts'));
+
+  // The host's way in does not depend on this one: a port taken inside the sandbox is the sandbox's affair.
+  const port = Number(process.env[PORT_ENV] ?? TOOLBOX_PORT);
+  try {
+    loopback = await listenOnLoopback(server, port);
+  } catch (error) {
+    console.error(JSON.stringify({ level: 'warn', message: `not listening on 127.0.0.1:${port}`, reason: (error as Error).message }));
+    if (fd === undefined) process.exit(1);
+  }
+}
+
+function stop(): void {
+  loopback?.close();
+  server.close(() => process.exit(0));
+  server.closeIdleConnections();
+  setTimeout(() => process.exit(0), DRAIN_MS).unref();
+}

@@ -1,0 +1,20 @@
+import { type Exchange, readJson, sendJson } from '../http/exchange.ts';
+import { optionalEnv, optionalText, optionalTexts } from '../http/fields.ts';
+import { applyInit, claimEntrypoint } from './environment.ts';
+
+/**
+ * `POST /init`: what the sandbox is told at start. Answered as soon as the toolbox serves: the reply is the signal that it is ready.
+ * The token is accepted and not kept: nothing here exports telemetry.
+ */
+export async function handle(exchange: Exchange): Promise<void> {
+  const body = await readJson(exchange);
+  optionalText(body, 'token');
+  const env = optionalEnv(body, 'env');
+  const entrypoint = optionalTexts(body, 'entrypoint');
+  applyInit(env === undefined ? {} : { env });
+  if (entrypoint !== undefined && entrypoint.length > 0 && claimEntrypoint()) {
+    const { startEntrypoint } = await import('../process/entrypoint.ts');
+    startEntrypoint(entrypoint);
+  }
+  sendJson(exchange, 200, { message: 'Initialized' });
+}

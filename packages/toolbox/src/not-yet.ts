@@ -1,0 +1,99 @@
+import { ToolboxError } from './errors.ts';
+import type { Exchange } from './http/exchange.ts';
+import type { Route } from './http/router.ts';
+
+/** Operations of the toolbox's specification that have no code yet. They answer 501 in the error envelope. */
+const OPERATIONS = `
+GET    /process/session
+POST   /process/session
+GET    /process/session/entrypoint
+GET    /process/session/entrypoint/logs
+GET    /process/session/{sessionId}
+DELETE /process/session/{sessionId}
+POST   /process/session/{sessionId}/exec
+GET    /process/session/{sessionId}/command/{commandId}
+POST   /process/session/{sessionId}/command/{commandId}/input
+GET    /process/session/{sessionId}/command/{commandId}/logs
+GET    /process/pty
+POST   /process/pty
+GET    /process/pty/create-connect
+GET    /process/pty/{sessionId}
+DELETE /process/pty/{sessionId}
+GET    /process/pty/{sessionId}/connect
+POST   /process/pty/{sessionId}/resize
+GET    /process/interpreter/context
+POST   /process/interpreter/context
+DELETE /process/interpreter/context/{id}
+GET    /process/interpreter/execute
+POST   /git/add
+GET    /git/branches
+POST   /git/branches
+DELETE /git/branches
+POST   /git/checkout
+POST   /git/clone
+POST   /git/commit
+GET    /git/config
+POST   /git/config
+POST   /git/config/user
+POST   /git/credentials
+GET    /git/history
+POST   /git/init
+POST   /git/pull
+POST   /git/push
+GET    /git/remotes
+POST   /git/remotes
+POST   /git/reset
+POST   /git/restore
+GET    /git/status
+POST   /lsp/completions
+POST   /lsp/did-close
+POST   /lsp/did-open
+GET    /lsp/document-symbols
+POST   /lsp/start
+POST   /lsp/stop
+GET    /lsp/workspacesymbols
+POST   /computeruse/a11y/find
+POST   /computeruse/a11y/node/focus
+POST   /computeruse/a11y/node/invoke
+POST   /computeruse/a11y/node/value
+GET    /computeruse/a11y/tree
+GET    /computeruse/display/info
+GET    /computeruse/display/windows
+POST   /computeruse/keyboard/hotkey
+POST   /computeruse/keyboard/key
+POST   /computeruse/keyboard/type
+POST   /computeruse/mouse/click
+POST   /computeruse/mouse/drag
+POST   /computeruse/mouse/move
+GET    /computeruse/mouse/position
+POST   /computeruse/mouse/scroll
+GET    /computeruse/process-status
+GET    /computeruse/process/{processName}/errors
+GET    /computeruse/process/{processName}/logs
+POST   /computeruse/process/{processName}/restart
+GET    /computeruse/process/{processName}/status
+GET    /computeruse/recordings
+POST   /computeruse/recordings/start
+POST   /computeruse/recordings/stop
+GET    /computeruse/recordings/{id}
+DELETE /computeruse/recordings/{id}
+GET    /computeruse/recordings/{id}/download
+GET    /computeruse/screenshot
+GET    /computeruse/screenshot/compressed
+GET    /computeruse/screenshot/region
+GET    /computeruse/screenshot/region/compressed
+POST   /computeruse/start
+GET    /computeruse/status
+POST   /computeruse/stop
+`;
+
+function handle(exchange: Exchange): never {
+  throw new ToolboxError(501, null, `not implemented: ${exchange.method} ${exchange.path} is not offered by this server yet`);
+}
+
+const answer = Promise.resolve({ handle });
+
+export const NOT_YET: readonly Route[] = OPERATIONS.trim().split('\n').map((line) => {
+  const [method, path] = line.split(/ +/) as [string, string];
+  return [method, path, () => answer];
+});

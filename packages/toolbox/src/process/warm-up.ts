@@ -1,0 +1,5 @@
+import { prepare } from './pipes.ts';
+import './execute.ts';
+import './code-run.ts';
+
+prepare();

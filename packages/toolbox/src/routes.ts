@@ -1,0 +1,41 @@
+import * as init from './environment/init.ts';
+import { handleHomeDir, handleVersion, handleWorkDir } from './environment/info.ts';
+import type { Handler } from './http/exchange.ts';
+import type { Route } from './http/router.ts';
+import { NOT_YET } from './not-yet.ts';
+
+const now = (handle: Handler) => () => Promise.resolve({ handle });
+
+/** Every route. What the start of a sandbox needs is loaded with the program, all else at its first request. */
+export const ROUTES: readonly Route[] = [
+  ['GET', '/version', now(handleVersion)],
+  ['POST', '/init', now(init.handle)],
+  ['POST', '/env', () => import('./environment/env.ts')],
+  ['GET', '/work-dir', now(handleWorkDir)],
+  ['GET', '/user-home-dir', now(handleHomeDir)],
+  ['GET', '/project-dir', now(handleHomeDir)],
+
+  ['POST', '/process/execute', () => import('./process/execute.ts')],
+  ['POST', '/process/code-run', () => import('./process/code-run.ts')],
+
+  ['GET', '/files', () => import('./files/list.ts')],
+  ['DELETE', '/files', () => import('./files/delete.ts')],
+  ['GET', '/files/info', () => import('./files/info.ts')],
+  ['POST', '/files/folder', () => import('./files/folder.ts')],
+  ['POST', '/files/move', () => import('./files/move.ts')],
+  ['POST', '/files/permissions', () => import('./files/permissions.ts')],
+  ['GET', '/files/find', () => import('./files/find.ts')],
+  ['GET', '/files/search', () => import('./files/search.ts')],
+  ['POST', '/files/replace', () => import('./files/replace.ts')],
+  ['GET', '/files/download', () => import('./files/download.ts')],
+  ['POST', '/files/bulk-download', () => import('./files/bulk-download.ts')],
+  ['POST', '/files/bulk-upload', () => import('./files/bulk-upload.ts')],
+  ['POST', '/files/upload', () => import('./files/upload.ts')],
+  ['POST', '/files/upload-v2', () => import('./files/upload-v2.ts')],
+
+  ['GET', '/port', () => import('./ports/list.ts')],
+  ['GET', '/port/{port}/in-use', () => import('./ports/in-use.ts')],
+  ['GET', '/system/metrics', () => import('./system/metrics.ts')],
+
+  ...NOT_YET,
+];
