@@ -4,6 +4,7 @@ import type { Database, Queryable } from '../db/index.ts';
 import { ensureOwner, ensurePersonalOrganization } from '../organizations/index.ts';
 import { ensureSharedRegion } from '../regions/index.ts';
 import { markOnce } from '../settings/index.ts';
+import { StartRefused } from '../start-refused.ts';
 import { ensureGeneralSnapshot, type GeneralSnapshot } from '../snapshots/index.ts';
 import { ensureAdminUser } from '../users/index.ts';
 
@@ -30,7 +31,7 @@ const SHORTEST_ADMIN_KEY = 16;
  */
 export async function bootstrap(db: Database, config: PaddockConfig, announceKey: (key: string) => void): Promise<void> {
   const problem = config.adminApiKey === null ? null : adminKeyProblem(config.adminApiKey);
-  if (problem) throw new Error(problem);
+  if (problem) throw new StartRefused(problem);
   await db.withLock('bootstrap', () => db.tx(async (tx) => {
     await tx.run(ensureSharedRegion(config.region));
     await tx.run(ensureAdminUser(ADMIN_USER_ID, 'Paddock Admin', 'admin@localhost'));
