@@ -1,6 +1,6 @@
 import { request, type IncomingMessage, type OutgoingHttpHeaders, type RequestOptions, type ServerResponse } from 'node:http';
 import { replyHeaders, type HeaderList, type ReplyRewrite } from './headers.ts';
-import { drain } from './reply.ts';
+import { drain, refuse } from './reply.ts';
 import type { SandboxLink } from './pool.ts';
 
 /** One request that has been authorised and rewritten. */
@@ -67,7 +67,11 @@ export function forward(req: IncomingMessage, res: ServerResponse, job: Forwardi
     const link = info.headers['link'];
     if (info.statusCode === 103 && link !== undefined && !res.headersSent && req.httpVersionMinor > 0) res.writeEarlyHints({ link });
   });
-  upstream.on('upgrade', (_reply, socket) => socket.destroy()); // 101 that nobody asked for; the request fails with it.
+  upstream.on('upgrade', (_reply, socket) => {
+    // 101 that nobody asked for.
+    socket.destroy();
+    job.failed(new Error('unexpected 101'));
+  });
   upstream.on('response', (message) => {
     reply = message;
     relay(req, res, message, job.rewrite, () => {
@@ -101,16 +105,16 @@ export function forward(req: IncomingMessage, res: ServerResponse, job: Forwardi
 export function relay(req: IncomingMessage, res: ServerResponse, reply: IncomingMessage, rewrite: ReplyRewrite, ended: () => void): void {
   reply.on('error', () => {}); // Reported by `close` with `complete` false.
   reply.once('close', () => {
-    if (!reply.complete) breakOff(req, res);
+    if (!reply.complete && res.headersSent) breakOff(req, res);
   });
   if (res.destroyed) return;
   if (reply.headers.date !== undefined) res.sendDate = false;
   try {
-    res.writeHead(reply.statusCode ?? 502, reply.statusMessage ?? '', replyHeaders(reply, rewrite));
+    res.writeHead(reply.statusCode ?? 502, reply.statusMessage ?? '', replyHeaders(req, reply, rewrite));
   } catch {
-    // Status line or header values that Node refuses to write: the app's fault, told as such by an empty 502.
+    // A status or header values that Node refuses to write: the app's fault.
     reply.destroy();
-    if (!res.headersSent) res.writeHead(502, { 'Content-Length': 0 }).end();
+    refuse(req, res, { status: 502, code: 'BAD_GATEWAY', message: 'bad gateway: the reply of the app is not valid HTTP' });
     return;
   }
   reply.once('end', () => {

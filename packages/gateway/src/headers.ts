@@ -30,6 +30,7 @@ export function requestHeaders(req: IncomingMessage, bearerConsumed: boolean, fr
     const key = name.toLowerCase();
     if (NOT_FORWARDED.has(key) || listed?.has(key) || isForwardingHeader(key)) continue;
     if (key === 'authorization' && bearerConsumed) continue;
+    if (key === 'trailer' && req.headers['transfer-encoding'] === undefined) continue;
     if (key === 'cookie') {
       const cookie = withoutOurCookies(raw[i + 1] as string);
       if (cookie !== null) out.push(name, cookie);
@@ -53,18 +54,20 @@ export interface ReplyRewrite {
 }
 
 /** Reply headers for the client. An app that speaks CORS itself has the word: two Allow-Origin values would be refused by browsers. */
-export function replyHeaders(upstream: IncomingMessage, rewrite: ReplyRewrite): HeaderList {
+export function replyHeaders(req: IncomingMessage, upstream: IncomingMessage, rewrite: ReplyRewrite): HeaderList {
   const raw = upstream.rawHeaders;
   const listed = connectionOptions(upstream.headers.connection);
   const chunked = upstream.headers['transfer-encoding'] !== undefined;
   const ours = rewrite.corsOrigin !== null && upstream.headers['access-control-allow-origin'] === undefined ? rewrite.corsOrigin : null;
   const isRedirect = (upstream.statusCode ?? 0) >= 300 && (upstream.statusCode ?? 0) < 400;
+  // Trailers can only follow a chunked body (RFC 9112 §7.1.2), and Node refuses to announce others.
+  const mayTrail = chunked && req.httpVersionMinor > 0 && req.method !== 'HEAD';
   const out: HeaderList = [];
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string;
     const key = name.toLowerCase();
     if (NOT_RETURNED.has(key) || listed?.has(key)) continue;
-    if (key === 'content-length' && chunked) continue;
+    if (key === 'content-length' && chunked || key === 'trailer' && !mayTrail) continue;
     if (key === 'access-control-allow-credentials' && ours !== null) continue;
     const value = raw[i + 1] as string;
     out.push(name, key === 'location' && isRedirect ? rewrite.location(value) : value);

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { errorBody } from '@paddock/contract';
 import { corsHeaders, corsOrigin } from './cors.ts';
 
@@ -29,7 +29,7 @@ export function refuse(req: IncomingMessage, res: ServerResponse, refusal: Refus
   const origin = corsOrigin(req);
   // A client that waits for `100 Continue` either sends no body at all or breaks the framing of a kept connection: close it.
   const unasked = req.headers.expect !== undefined && !req.complete;
-  res.writeHead(refusal.status, [
+  res.writeHead(refusal.status, STATUS_CODES[refusal.status] ?? '', [
     'Content-Type', html ? 'text/html; charset=utf-8' : 'application/json; charset=utf-8',
     'Content-Length', String(body.length),
     'Cache-Control', 'no-store',

@@ -69,8 +69,10 @@ export async function startRig(listener: RequestListener, options: RigOptions = 
   const socketPath = toolboxSocket(layout, ID);
   mkdirSync(dirname(socketPath), { recursive: true });
   const upstreams: Server[] = [];
+  const dialled = new Set<Socket>();
   const addUpstream = (handler: RequestListener): Server => {
     const upstream = createServer({ requestTimeout: 0 }, handler);
+    upstream.on('connection', (socket: Socket) => { dialled.add(socket); socket.once('close', () => dialled.delete(socket)); });
     upstreams.push(upstream);
     return upstream;
   };
@@ -99,6 +101,8 @@ export async function startRig(listener: RequestListener, options: RigOptions = 
     upstream: addUpstream,
     async close() {
       gateway.close();
+      // Upgraded sockets are not the server's any more.
+      for (const socket of dialled) socket.destroy();
       for (const one of [server, ...upstreams]) {
         one.closeAllConnections();
         await new Promise((resolve) => one.close(resolve));
@@ -143,7 +147,7 @@ function testBackend(): TestBackend {
 export function send(port: number, path: string, options: SendOptions): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const req = request({
-      host: '127.0.0.1', port, path, method: options.method ?? 'GET', agent: false,
+      host: '127.0.0.1', port, path, method: options.method ?? 'GET', agent: false, maxHeaderSize: 128 * 1024,
       headers: { ...(options.host === undefined ? {} : { host: options.host }), ...(options.body === undefined ? {} : { 'content-length': Buffer.byteLength(options.body) }), ...options.headers },
     }, (res) => {
       const chunks: Buffer[] = [];
