@@ -40,7 +40,8 @@ if (!options.force && isUpToDate()) {
   say('dist/ is up to date');
 } else {
   const startedAt = performance.now();
-  const inputs = await buildAll();
+  // esbuild has printed what is wrong, with file and line.
+  const inputs = await buildAll().catch((error: Error) => process.exit(error.message.startsWith('Build failed') ? 1 : (console.error(error), 1)));
   writeAtomically(stampFile, JSON.stringify(Object.fromEntries(inputs.map((file) => [file, signature(file)]))));
   say(`built dist/ in ${Math.round(performance.now() - startedAt)} ms`);
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { arch, platform, release } from 'node:os';
 import { spawnSync } from 'node:child_process';
 import { type Check, fail, ok, warn } from './check.ts';
@@ -56,7 +56,7 @@ export const KERNEL_CHECKS: readonly Check[] = [
     run() {
       const unified = readText('/sys/fs/cgroup/cgroup.controllers');
       const wanted = ['cpu', 'memory', 'pids'];
-      const present = unified === null ? wanted.filter((one) => existsSync(`/sys/fs/cgroup/${one}`) || existsSync(`/sys/fs/cgroup/cpu,cpuacct`) && one === 'cpu') : unified.split(' ');
+      const present = unified === null ? wanted.filter((one) => existsSync(`/sys/fs/cgroup/${one}`) || (one === 'cpu' && existsSync('/sys/fs/cgroup/cpu,cpuacct'))) : unified.split(' ');
       const missing = wanted.filter((one) => !present.includes(one));
       const kind = unified !== null ? 'v2' : existsSync('/sys/fs/cgroup/unified') ? 'hybrid' : 'v1';
       return missing.length === 0
@@ -119,13 +119,5 @@ export const KERNEL_CHECKS: readonly Check[] = [
       existsSync('/proc/sys/kernel/seccomp')
         ? ok('filters')
         : fail('missing', 'system calls of sandboxes cannot be filtered', 'Use a kernel with CONFIG_SECCOMP_FILTER.'),
-  },
-  {
-    name: 'other sandboxing modules',
-    atStart: false,
-    run() {
-      const modules = readText('/sys/kernel/security/lsm') ?? '';
-      return ok(modules || (existsSync('/sys/kernel/security') && readdirSync('/sys/kernel/security').join(',')) || 'none');
-    },
   },
 ];
