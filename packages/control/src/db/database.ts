@@ -33,6 +33,8 @@ export class Database implements Queryable {
     this.#pool = new pg.Pool({ ...settings, max: POOL_SIZE, idleTimeoutMillis: 60_000 });
     // An idle connection that breaks is dropped by the pool; the next statement opens another.
     this.#pool.on('error', (error) => log.debug({ err: error }, 'idle database connection lost'));
+    // One that breaks while it is lent out but between two statements tells nobody else; the next statement on it fails.
+    this.#pool.on('connect', (client) => void client.on('error', () => undefined));
     this.#listener = new Listener(settings, log);
     this.#locks = new LockSession(settings, log);
   }

@@ -14,6 +14,9 @@ declare module 'fastify' {
 /** Deeper than any request of the API; recursion below it stays far from the end of the stack. */
 const MAX_DEPTH = 64;
 
+/** What does not look like a media type counts as none. */
+const MEDIA_TYPE = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(;.*)?$/;
+
 /**
  * Bodies are JSON whatever their Content-Type says: curl sends forms, axios marks an empty POST as a form, some clients
  * send no type at all. Declared JSON must parse; anything else that does not parse counts as empty.
@@ -30,6 +33,9 @@ export function addBodyParsing(app: FastifyInstance): void {
   app.addContentTypeParser<string>('*', { parseAs: 'string' }, (_request, body, done) => {
     const parsed = parseJson(body);
     done(null, parsed.ok ? parsed.value : undefined);
+  });
+  app.addHook('onRequest', async ({ raw: { headers } }) => {
+    if (headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) delete headers['content-type'];
   });
   app.addHook('preValidation', async (request) => {
     const problem = textProblem(request.params) ?? textProblem(request.query);

@@ -26,12 +26,16 @@ function toKnown(error: unknown, request: FastifyRequest): { readonly statusCode
   return fromFastify(error as Partial<FastifyError>, request) ?? new ApiError('UNEXPECTED');
 }
 
-function fromFastify(error: Partial<FastifyError>, request: FastifyRequest): ApiError | null {
+function fromFastify(error: Partial<FastifyError>, request: FastifyRequest): ApiError | StatusError | null {
   switch (error?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE': return new ApiError('BODY_TOO_LARGE', { limit: request.routeOptions?.bodyLimit ?? 0 });
     case 'FST_ERR_BAD_URL': return new ApiError('INVALID_URL', { reason: 'it cannot be percent-decoded' });
     case 'FST_ERR_MAX_PARAM_LENGTH': return new ApiError('INVALID_URL', { reason: 'a part of the path is too long' });
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH': return new ApiError('BAD_REQUEST', { reason: 'The body is not as long as Content-Length says' });
-    default: return error?.statusCode === 400 ? new ApiError('BAD_REQUEST', { reason: String(error.message) }) : null;
+    default: return isClientError(error?.statusCode) ? new StatusError(error.statusCode!, String(error.message)) : null;
   }
+}
+
+function isClientError(status: number | undefined): boolean {
+  return status !== undefined && status >= 400 && status < 500;
 }
