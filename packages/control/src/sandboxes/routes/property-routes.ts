@@ -5,6 +5,7 @@ import type { ApiServer } from '../../http/index.ts';
 import { IdOrName, MAY_WRITE, sandboxOperation, type SandboxServices } from './params.ts';
 
 const text = Type.String();
+const Empty = Type.Literal('');
 const AndValue = Type.Object({ sandboxIdOrName: text, value: text });
 const AndPort = Type.Object({ sandboxIdOrName: text, port: text });
 const AndToken = Type.Object({ sandboxIdOrName: text, port: text, token: text });
@@ -35,11 +36,11 @@ export function propertyRoutes(api: ApiServer, { lifecycle, properties, previews
   }
 
   api.post('/sandbox/:sandboxIdOrName/last-activity', {
-    config: { looseBody: true }, schema: { tags: ['sandbox'], operationId: 'updateLastActivity', params: IdOrName, response: { 201: Type.Null() } },
+    config: { looseBody: true }, schema: { tags: ['sandbox'], operationId: 'updateLastActivity', params: IdOrName, response: { 201: Empty } },
   }, async (request, reply) => {
     const { id } = await lifecycle.find(principalOf(request).organizationId, request.params.sandboxIdOrName);
     activity.touch(id);
-    return reply.code(201).send(null);
+    return reply.code(201).send('');
   });
 
   api.get('/sandbox/:sandboxIdOrName/ports/:port/preview-url', {
@@ -54,10 +55,10 @@ export function propertyRoutes(api: ApiServer, { lifecycle, properties, previews
   }, async (request) => previews.signed(principalOf(request).organizationId, request.params.sandboxIdOrName, request.params.port, request.query.expiresInSeconds));
 
   api.post('/sandbox/:sandboxIdOrName/ports/:port/signed-preview-url/:token/expire', {
-    schema: { tags: ['sandbox'], operationId: 'expireSignedPortPreviewUrl', params: AndToken, response: { 200: Type.Null() } },
+    schema: { tags: ['sandbox'], operationId: 'expireSignedPortPreviewUrl', params: AndToken, response: { 200: Empty } },
   }, async (request, reply) => {
     await previews.expire(principalOf(request).organizationId, request.params.sandboxIdOrName, request.params.port, request.params.token);
-    return reply.code(200).send(null);
+    return reply.code(200).send('');
   });
 
   // wire: the key as bare text; clients use the body verbatim.
