@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { failure, framed, isQuery, MessageReader } from './dns-message.ts';
 import { boundSocket, inNetns } from './sockets.ts';
-import { askByTcp, askByUdp } from './upstream.ts';
+import { askByTcp, askByUdp, askInTurn } from './upstream.ts';
 import type { Ask, Upstreams } from './upstream.ts';
 
 /**
@@ -18,7 +18,7 @@ const PORT = 53;
 /** A build that resolves hundreds of names at once stays below; a sandbox that floods is not served, the others are. */
 const MAX_QUERIES_PER_SOURCE = 128;
 /** Each query under way holds a descriptor of the runner. */
-const MAX_QUERIES = 1024;
+const MAX_QUERIES = 512;
 const MAX_CONNECTIONS_PER_SOURCE = 16;
 const MAX_CONNECTIONS = 512;
 const IDLE_CONNECTION_MS = 10_000;
@@ -61,6 +61,7 @@ export class Resolver {
   readonly #udp: UdpSocket;
   readonly #tcp: Server;
   #closed = false;
+  #lastGood: string | null = null;
 
   private constructor(upstreams: Upstreams) {
     this.#upstreams = upstreams;
@@ -100,14 +101,12 @@ export class Resolver {
   async #answer(query: Buffer, source: string, ask: Ask): Promise<Buffer | null> {
     if (!isQuery(query) || !this.#queries.enter(source)) return null;
     try {
-      for (const server of this.#upstreams.list()) {
-        try {
-          return await ask(server, query);
-        } catch {
-          // unreachable or silent: the next one is asked
-        }
-      }
-      return failure(query);
+      const servers = [...this.#upstreams.list()];
+      // The one that answered last goes first: a dead first entry of resolv.conf delays one question, not all.
+      servers.sort((a, b) => Number(b === this.#lastGood) - Number(a === this.#lastGood));
+      const answer = await askInTurn(servers, query, ask);
+      if (answer !== null) this.#lastGood = answer.server;
+      return answer?.reply ?? failure(query);
     } finally {
       this.#queries.leave(source);
     }

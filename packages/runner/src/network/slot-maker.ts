@@ -101,7 +101,7 @@ export class SlotMaker {
     let inside: Netlink | null = null;
     try {
       inside = inNetns(netnsFd, () => {
-        prepareNamespace();
+        prepareNamespace(slot);
         return new Netlink(NETLINK_ROUTE);
       });
       const near = { name: slot.link, index: FIRST_ROUTER_INDEX + slot.index, mac: macOf('router', slot.index) };
@@ -136,10 +136,10 @@ export class SlotMaker {
  * Settings of a sandbox's namespace. `::1` stays on `lo`, because programs bind it; other links get no IPv6. Ports below
  * 1024 and ping need no privilege, as in other container engines: the sandbox is alone with its addresses.
  */
-function prepareNamespace(): void {
+function prepareNamespace(slot: SlotPlan): void {
   trySysctl('ipv6/conf/default/disable_ipv6', 1);
   writeSysctl('ipv4/ip_unprivileged_port_start', 0);
-  writeSysctl('ipv4/ping_group_range', '0 2147483647');
+  writeSysctl('ipv4/ping_group_range', `${slot.idBase} ${slot.idBase + SLOT_IDS - 1}`);
 }
 
 type Helper = ChildProcessByStdio<Writable, Readable, null>;

@@ -52,9 +52,8 @@ export function parseResolvConf(text: string): string[] {
 
 const DNS_PORT = 53;
 
-/** Programs ask again after five seconds; two servers get their chance before that. */
-const UDP_TIMEOUT_MS = 2_000;
-const TCP_TIMEOUT_MS = 5_000;
+/** Programs ask again after five seconds; an answer after that helps nobody. */
+const TIMEOUT_MS = 5_000;
 
 export type Ask = (server: string, query: Buffer) => Promise<Buffer>;
 
@@ -66,7 +65,7 @@ export const askByUdp: Ask = (server, query) =>
   new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(server.replace(/%.*$/, '')) ? 'udp6' : 'udp4');
     const sent = withId(query, randomInt(0x1_0000));
-    const timer = setTimeout(() => fail(new Error('no answer')), UDP_TIMEOUT_MS);
+    const timer = setTimeout(() => fail(new Error('no answer')), TIMEOUT_MS);
     const finish = (): void => {
       clearTimeout(timer);
       socket.close();
@@ -90,7 +89,7 @@ export const askByTcp: Ask = (server, query) =>
     const socket = connect({ host: server, port: DNS_PORT, noDelay: true });
     const sent = withId(query, randomInt(0x1_0000));
     const reader = new MessageReader();
-    const timer = setTimeout(() => socket.destroy(new Error('no answer')), TCP_TIMEOUT_MS);
+    const timer = setTimeout(() => socket.destroy(new Error('no answer')), TIMEOUT_MS);
     let reply: Buffer | undefined;
     socket.once('connect', () => socket.write(framed(sent)));
     socket.on('data', (chunk: Buffer) => {
@@ -105,3 +104,38 @@ export const askByTcp: Ask = (server, query) =>
       else resolve(withId(reply, idOf(query)));
     });
   });
+
+/** A healthy server answers from its cache in a few ms and from far away in 200; after this time another one may be quicker. */
+const PATIENCE_MS = 400;
+
+/**
+ * Asks the servers in order, the next one when the last has failed or been silent for a while, and takes the first
+ * answer of any.
+ * @returns null when none answered
+ */
+export function askInTurn(servers: readonly string[], query: Buffer, ask: Ask): Promise<{ server: string; reply: Buffer } | null> {
+  return new Promise((resolve) => {
+    let started = 0;
+    let failed = 0;
+    let timer: NodeJS.Timeout | undefined;
+    const next = (): void => {
+      clearTimeout(timer);
+      const server = servers[started];
+      if (server === undefined) {
+        if (failed === servers.length) resolve(null);
+        return;
+      }
+      started += 1;
+      timer = setTimeout(next, PATIENCE_MS);
+      ask(server, query).then((reply) => {
+        clearTimeout(timer);
+        started = servers.length;
+        resolve({ server, reply });
+      }, () => {
+        failed += 1;
+        next();
+      });
+    };
+    next();
+  });
+}
