@@ -3,8 +3,7 @@ import { layoutOf, type PaddockConfig } from '@paddock/contract';
 import { isSecret, resolveConfig, type Setting, SETTINGS } from './config/index.ts';
 import { describeReport, examine } from './doctor/index.ts';
 import { describeTrace, destroyInstance, stopInstance } from './instance/index.ts';
-import { isAlive } from './host/process-identity.ts';
-import { readState } from './supervisor/state-file.ts';
+import { runningInstance } from './supervisor/state-file.ts';
 import { up } from './supervisor/up.ts';
 
 /** Set by the bundler. */
@@ -29,11 +28,10 @@ command('down', 'stop the server of a data directory; sandboxes keep running', '
 });
 
 command('status', 'say whether a server runs on a data directory', 'place', ({ config, switches }) => {
-  const state = readState(layoutOf(config.dataDir, config.runRoot));
-  const running = state !== null && isAlive(state.supervisor);
-  if (switches['json']) console.log(JSON.stringify(running ? state : { phase: 'stopped', dataDir: config.dataDir }));
-  else console.log(running ? `${state.phase}${state.progress ? `: ${state.progress.text}` : ''}  ${state.publicUrl}/api` : 'stopped');
-  return running ? 0 : 1;
+  const state = runningInstance(layoutOf(config.dataDir, config.runRoot));
+  if (switches['json']) console.log(JSON.stringify(state ?? { phase: 'stopped', dataDir: config.dataDir }));
+  else console.log(state ? `${state.phase}${state.progress ? `: ${state.progress.text}` : ''}  ${state.publicUrl}/api` : 'stopped');
+  return state ? 0 : 1;
 }).option('--json', 'print JSON');
 
 command('doctor', 'check what this machine can do, and say what each missing part costs', 'every', async ({ config, switches }) => {

@@ -4,10 +4,9 @@ import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { layoutOf } from '@paddock/contract';
-import { isAlive } from '../host/process-identity.ts';
 import { findServiceUser } from '../host/service-user.ts';
 import { findTool, missingPackages } from '../host/tools.ts';
-import { readState } from '../supervisor/state-file.ts';
+import { runningInstance } from '../supervisor/state-file.ts';
 import { type Check, fail, type Finding, ok, warn } from './check.ts';
 
 const GIB = 1 << 30;
@@ -95,8 +94,7 @@ function optionalRuntime(name: string, pattern: RegExp, gain: string): Check {
 
 /** Taken by this very instance is fine. */
 function portFinding(config: Parameters<Check['run']>[0]): Promise<Finding> {
-  const state = readState(layoutOf(config.dataDir, config.runRoot));
-  if (state?.port === config.port && isAlive(state.supervisor)) return Promise.resolve(ok(`${config.port}, in use by this instance`));
+  if (runningInstance(layoutOf(config.dataDir, config.runRoot))?.port === config.port) return Promise.resolve(ok(`${config.port}, in use by this instance`));
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) =>

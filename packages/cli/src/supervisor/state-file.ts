@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Layout } from '@paddock/contract';
-import { identify, type ProcessIdentity } from '../host/process-identity.ts';
+import { identify, isAlive, type ProcessIdentity } from '../host/process-identity.ts';
 
 export type PartName = 'postgres' | 'control' | 'runner';
 
@@ -28,6 +28,12 @@ export function readState(layout: Pick<Layout, 'runDir'>): InstanceState | null 
   } catch {
     return null; // no instance ran since the machine started
   }
+}
+
+/** @returns null when no supervisor runs, whatever a killed one left in its file */
+export function runningInstance(layout: Pick<Layout, 'runDir'>): InstanceState | null {
+  const state = readState(layout);
+  return state !== null && isAlive(state.supervisor) ? state : null;
 }
 
 /** Keeps the file true; replaced as a whole, so a reader never sees half of it. */
