@@ -1,11 +1,11 @@
 /** File-level helpers shared by the cgroup versions. */
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 
 function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
-  return code === 'ENOENT' || code === 'ENODEV';
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'ESRCH';
 }
 
 /** Contents of a control file; empty when the group is gone. */
@@ -55,24 +55,41 @@ export function flatKey(text: string, key: string): number {
   return 0;
 }
 
-/** Five seconds in all: a killed process that is not gone by then hangs in the kernel, and nothing here would free it. */
-const KILL_ROUNDS = 100;
+/** Writes a control file of a group that may be gone. */
+export function writeControl(path: string, value: string): void {
+  try {
+    writeFileSync(path, value);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+/** Twenty seconds in all, pauses included: a process that is not gone by then hangs in the kernel. */
+const KILL_ROUNDS = 220;
+const KILL_PAUSE_MS = 100;
 
 /**
- * SIGKILL to the listed processes, again and again until the list is empty: a process may have forked between reading
- * the list and the kill. Rounds are apart by a little more each time.
+ * SIGKILL to the listed processes until the list is empty. First to the first process of each pid namespace among them: its
+ * death is the kernel's order to end all others there.
  */
 export async function killUntilEmpty(pids: () => number[]): Promise<void> {
   for (let round = 0; round < KILL_ROUNDS; round++) {
     const left = pids();
     if (left.length === 0) return;
-    for (const pid of left) {
+    for (const pid of round === 0 ? [...left.filter(isNamespaceInit), ...left] : left) {
       try {
         process.kill(pid, 'SIGKILL');
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
       }
     }
-    await sleep(Math.min(1 + round, 100));
+    await sleep(Math.min(1 + round, KILL_PAUSE_MS));
   }
+  throw new Error(`Processes do not end after SIGKILL: ${pids().slice(0, 10).join(', ')}`);
+}
+
+/** True for pid 1 of a pid namespace below the host's. */
+function isNamespaceInit(pid: number): boolean {
+  const ids = /^NSpid:\s+(.*)$/m.exec(readControl(`/proc/${pid}/status`))?.[1]?.split('\t') ?? [];
+  return ids.length > 1 && ids.at(-1) === '1';
 }

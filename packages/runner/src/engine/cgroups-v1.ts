@@ -1,7 +1,7 @@
 /** Cgroup v1, alone or beside a v2 hierarchy that has no controllers (hybrid). One directory per hierarchy. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups } from './cgroup-files.ts';
+import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, writeControl } from './cgroup-files.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, PIDS_LIMIT, type CgroupMount, type Cgroups, type Limits } from './cgroups.ts';
 
 export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unified: string | null): Cgroups {
@@ -33,6 +33,10 @@ export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unifie
       writeMemory(group(memory, id), limits, swapAccounting);
     },
     pids,
+    doom: (id) => {
+      writeControl(join(group(tasks, id), 'pids.max'), '0');
+      writeControl(join(group(cpu, id), 'cpu.cfs_quota_us'), '-1');
+    },
     kill: (id) => killUntilEmpty(() => pids(id)),
     oomKills: (id) => flatKey(readControl(join(group(memory, id), 'memory.oom_control')), 'oom_kill'),
     remove: (id) => hierarchies.map((hierarchy) => removeGroup(group(hierarchy, id))).every(Boolean),

@@ -1,7 +1,7 @@
 /** Cgroup v2 alone: one directory a sandbox. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups } from './cgroup-files.ts';
+import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, writeControl } from './cgroup-files.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, PIDS_LIMIT, type Cgroups } from './cgroups.ts';
 
 export function cgroupsV2(parent: string, root: string): Cgroups {
@@ -29,13 +29,13 @@ export function cgroupsV2(parent: string, root: string): Cgroups {
       withoutSwap(id);
     },
     pids,
+    doom: (id) => {
+      writeControl(join(group(id), 'pids.max'), '0');
+      writeControl(join(group(id), 'cpu.max'), 'max');
+    },
     kill: async (id) => {
-      try {
-        writeFileSync(join(group(id), 'cgroup.kill'), '1');
-      } catch (error) {
-        // Gone already, or a kernel before 5.14.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      }
+      // Absent in kernels before 5.14.
+      writeControl(join(group(id), 'cgroup.kill'), '1');
       await killUntilEmpty(() => pids(id));
     },
     oomKills: (id) => flatKey(readControl(join(group(id), 'memory.events')), 'oom_kill'),

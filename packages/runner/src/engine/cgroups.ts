@@ -31,7 +31,12 @@ export interface Cgroups {
   update(id: string, limits: Limits): void;
   /** Host pids in the sandbox's group. */
   pids(id: string): number[];
-  /** SIGKILL to every process of the group, also to those forked meanwhile. */
+  /**
+   * Before a kill: no process of the group can fork any more, and its cpu quota is lifted so that thousands of processes
+   * (a fork bomb) are not throttled while they die.
+   */
+  doom(id: string): void;
+  /** SIGKILL to every process of the group. Resolves when none is left; throws when one does not end. */
   kill(id: string): Promise<void>;
   /** Processes of the sandbox that the kernel killed for lack of memory since its start. */
   oomKills(id: string): number;

@@ -22,6 +22,7 @@ export interface Remains {
 
 /** Throws when a process or a group cannot be removed. */
 export async function teardown(parts: Parts, { id, process: init, slot }: Remains): Promise<void> {
+  parts.cgroups.doom(id);
   if (init !== null && init.signal(constants.signals.SIGKILL)) await deathOf(init);
   // Whatever a start that was cut short put there; empty after the death of init, which is pid 1 of its namespace.
   await parts.cgroups.kill(id);
