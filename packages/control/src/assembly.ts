@@ -1,0 +1,30 @@
+import { createGateway } from '@paddock/gateway';
+import type { ControlContext } from './context.ts';
+import { domainsWith } from './domains.ts';
+import { buildApp } from './http/index.ts';
+import { createSandboxPlane } from './sandbox-plane.ts';
+import type { Handlers } from './server/front.ts';
+
+/** A control plane that is ready to serve: database connected, schema and first records in place. */
+export interface ControlPlane {
+  readonly handlers: Handlers;
+  /** After the last request ended. */
+  stop(): Promise<void>;
+}
+
+/** Puts the domains, the event sockets and the gateway together. */
+export async function assemble(context: ControlContext): Promise<ControlPlane> {
+  const { config, layout } = context;
+  const sandboxes = await createSandboxPlane(context);
+  const gateway = createGateway(config, layout, sandboxes.gatewayBackend);
+  const app = await buildApp(context, domainsWith([sandboxes.domain]));
+  await sandboxes.start();
+  return {
+    handlers: { gateway, events: sandboxes.sockets, api: (req, res) => app.routing(req, res) },
+    async stop() {
+      gateway.close();
+      await sandboxes.stop();
+      await app.close();
+    },
+  };
+}
