@@ -8,19 +8,20 @@ export type Due = Sandbox & { readonly action: DueAction; readonly dueInMs: numb
 /**
  * Sandboxes whose clocks ring within the horizon, the most overdue first. wire: auto-stop counts the time since the last
  * activity of a started sandbox; auto-delete that of a stopped one (the stop itself is an activity), 0 minutes included;
- * failed ones are never deleted by it. The end of life (`autoDestroyAt`) counts in every state.
+ * failed ones are never deleted by it. The end of life (`autoDestroyAt`) counts in every state and goes before
+ * a clock that rang earlier.
  */
 const due = (horizonMs: number, limit: number) => plan<Due>('sandbox-due', `
   select ${SANDBOX}, clock.action, (extract(epoch from clock.due_at - now()) * 1000)::float8 as "dueInMs"
   from sandboxes s, lateral (
-    select 'destroy' as action, s.auto_destroy_at as due_at where s.auto_destroy_at is not null
+    select 'destroy' as action, s.auto_destroy_at as due_at, (s.auto_destroy_at > now())::int as later where s.auto_destroy_at is not null
     union all
-    select case when s.auto_delete_interval = 0 then 'destroy' else 'stop' end, s.last_activity_at + s.auto_stop_interval * interval '1 minute'
+    select case when s.auto_delete_interval = 0 then 'destroy' else 'stop' end, s.last_activity_at + s.auto_stop_interval * interval '1 minute', 1
     where s.state = 'started' and s.desired_state = 'started' and s.auto_stop_interval > 0
     union all
-    select 'destroy', s.last_activity_at + s.auto_delete_interval * interval '1 minute'
+    select 'destroy', s.last_activity_at + s.auto_delete_interval * interval '1 minute', 1
     where s.state = 'stopped' and s.desired_state = 'stopped' and s.auto_delete_interval >= 0
-    order by due_at limit 1
+    order by 3, 2 limit 1
   ) clock
   where s.state not in ('destroyed', 'destroying') and s.organization_id <> '${NO_ORGANIZATION}'
     and clock.due_at <= now() + $1 * interval '1 millisecond'

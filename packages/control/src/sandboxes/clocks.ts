@@ -9,8 +9,10 @@ import type { SandboxStore } from './store.ts';
  * changed interval can, and that calls `wake`.
  */
 const HORIZON_MS = 60_000;
-/** Sandboxes handled by one look; the next one follows at once when there are more. */
-const BATCH = 100;
+/** Sandboxes handled by one look. */
+const BATCH = 200;
+/** Pause after a look at which something rang. */
+const RANG_MS = 500;
 const PURGE_EVERY_MS = 300_000;
 
 /** Auto-stop, auto-delete and end of life. Sleeps until the next clock rings, as told by the database. */
@@ -69,7 +71,8 @@ export class Clocks {
       await clockStore.purge();
       this.#purgedAt = Date.now();
     }
-    if (rung.length === BATCH) return 0;
+    // What rang has other clocks now.
+    if (rung.length > 0) return RANG_MS;
     const next = found.find((sandbox) => sandbox.dueInMs > 0);
     return Math.min(HORIZON_MS, Math.max(10, next?.dueInMs ?? HORIZON_MS));
   }

@@ -82,6 +82,9 @@ export class Reconciler {
     const running = this.#driving.get(id);
     if (running) {
       running.again = true;
+      // The runner gives up a start when it is told to delete, so a delete need not outwait one that hangs. The step that
+      // runs then finds the row destroying and asks for the deletion once more, as it would have anyway.
+      if (known?.state === 'destroying') void this.#deps.runner.remove(id);
       return;
     }
     const drive = { again: false };
