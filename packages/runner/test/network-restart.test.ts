@@ -67,9 +67,10 @@ test('tracked connections of an index\'s last sandbox are gone when the next one
   expect(await talk.hear()).toMatch(/^hello/);
   const tracked = (): string => host.run(`ip netns exec ${host.layout.routerNetns} cat /proc/net/nf_conntrack`);
   expect(tracked()).toContain(`src=${slot.address}`);
-  await first.kill();
+  await first.call('release', slot.index);
   await talk.end();
   await box.end();
+  await first.kill();
   await expect.poll(() => host.run(`ip netns exec ${host.layout.routerNetns} ip -o link`), { timeout: 10_000 }).not.toContain(`s${slot.index}@`);
   expect(tracked()).toContain(`src=${slot.address}`);
 

@@ -209,7 +209,9 @@ class RouterNetwork implements Network {
       }, SETTLE_MS).unref();
     };
     const startMonitor = (): void => {
-      const monitor = spawn('ip', ['-4', '-o', 'monitor', 'link', 'address', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      // It ends with the runner even when that is killed: a process left over would keep the runner's mounts, and so its slots, alive.
+      const command = ['--pdeathsig', 'KILL', 'ip', '-4', '-o', 'monitor', 'link', 'address', 'route'];
+      const monitor = spawn('setpriv', command, { stdio: ['ignore', 'pipe', 'ignore'] });
       this.#monitor = monitor;
       monitor.unref();
       monitor.stdout.on('data', soon);
