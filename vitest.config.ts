@@ -1,12 +1,21 @@
 import { defineConfig } from 'vitest/config';
 
-/** One project per package: unit tests run in parallel, anything that owns a runner or a server runs file by file. */
+/**
+ * Three projects, which `npm test` runs one after the other: packages by themselves; the SDK and isolation suites against one server
+ * that they share; chaos against a server of its own. Files run one by one: many own a server, a runner or a namespace.
+ */
 export default defineConfig({
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'e2e/**/*.test.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 300_000,
     fileParallelism: false,
     pool: 'forks',
+    projects: [
+      { extends: true, test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 300_000 } },
+      {
+        extends: true,
+        test: { name: 'server', include: ['e2e/{sdk,isolation}/**/*.test.ts'], globalSetup: ['e2e/support/global-setup.ts'], testTimeout: 60_000, hookTimeout: 300_000 },
+      },
+      // The first server on a machine makes the image, which takes minutes.
+      { extends: true, test: { name: 'chaos', include: ['e2e/chaos/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 900_000 } },
+    ],
   },
 });
