@@ -68,17 +68,13 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /users/linked-accounts linkAccount
     DELETE /users/linked-accounts/:provider/:providerUserId unlinkAccount
     POST /users/mfa/sms/enroll enrollInSmsMfa`,
-  'Pausing, forking, resizing, archiving and recovering sandboxes': `
-    POST /sandbox/:sandboxIdOrName/recover recoverSandbox write:sandboxes
+  'Pausing, forking, resizing and archiving sandboxes': `
     POST /sandbox/:sandboxIdOrName/pause pauseSandbox write:sandboxes
     POST /sandbox/:sandboxIdOrName/autopause/:interval setAutoPauseInterval write:sandboxes
     POST /sandbox/:sandboxIdOrName/resize resizeSandbox write:sandboxes
     POST /sandbox/:sandboxIdOrName/archive archiveSandbox write:sandboxes
     POST /sandbox/:sandboxIdOrName/backup createBackup write:sandboxes
     POST /sandbox/:sandboxIdOrName/fork forkSandbox write:sandboxes
-    GET /sandbox/:sandboxIdOrName/forks getSandboxForks
-    GET /sandbox/:sandboxIdOrName/parent getSandboxParent
-    GET /sandbox/:sandboxIdOrName/ancestors getSandboxAncestors
     POST /admin/sandbox/:sandboxId/recover adminRecoverSandbox admin`,
   'Snapshots of one\'s own': `
     POST /snapshots createSnapshot write:snapshots
@@ -89,7 +85,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     GET /admin/snapshots/can-cleanup-image adminCanCleanupImage admin
     PATCH /admin/snapshots/:id/general adminSetSnapshotGeneralStatus admin`,
   'Build logs': `
-    GET /sandbox/:sandboxIdOrName/build-logs getBuildLogs
     GET /snapshots/:id/build-logs getSnapshotBuildLogs
     GET /snapshots/:id/build-logs-url getSnapshotBuildLogsUrl`,
   'SSH accesses': `
@@ -155,7 +150,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     GET /preview/:sandboxId/preview-warning isPreviewWarningEnabled
     GET /preview/:sandboxId/validate/:authToken isValidAuthToken
     GET /preview/:sandboxId/signing-key getSigningKey
-    GET /preview/:sandboxId/access hasSandboxAccess
     GET /preview/:signedPreviewToken/:port/sandbox-id getSandboxIdFromSignedPreviewUrlToken
     GET /sandbox/:sandboxId/organization getOrganizationBySandboxId`,
   'Administration of users': `
@@ -176,9 +170,4 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     GET /audit/organizations/:organizationId getOrganizationAuditLogs read:audit_logs
     GET /audit/scenarios getAuditScenarios public
     GET /admin/audit adminGetAllAuditLogs admin`,
-  'Telemetry of sandboxes': `
-    GET /sandbox/:sandboxId/telemetry/logs getSandboxLogs
-    GET /sandbox/:sandboxId/telemetry/traces getSandboxTraces
-    GET /sandbox/:sandboxId/telemetry/traces/:traceId getSandboxTraceSpans
-    GET /sandbox/:sandboxId/telemetry/metrics getSandboxMetrics`,
 };
