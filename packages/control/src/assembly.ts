@@ -8,6 +8,8 @@ import type { Handlers } from './server/front.ts';
 /** A control plane that is ready to serve: database connected, schema and first records in place. */
 export interface ControlPlane {
   readonly handlers: Handlers;
+  /** Cuts connections that never end by themselves; otherwise every stop would wait for them in vain. Clients come back. */
+  hangUp(): void;
   /** After the last request ended. */
   stop(): Promise<void>;
 }
@@ -21,6 +23,7 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
   await sandboxes.start();
   return {
     handlers: { gateway, events: sandboxes.sockets, api: (req, res) => app.routing(req, res) },
+    hangUp: () => sandboxes.sockets.disconnect(),
     async stop() {
       gateway.close();
       await sandboxes.stop();

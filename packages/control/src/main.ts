@@ -50,7 +50,9 @@ async function main(config: PaddockConfig): Promise<void> {
   await stopped.promise;
   setTimeout(() => process.exit(0), HARD_STOP_MS).unref();
   context.readiness.drain();
-  await front.close();
+  const closed = front.close();
+  plane.hangUp();
+  await closed;
   await plane.stop();
   await context.auth.close();
   await context.db.close();

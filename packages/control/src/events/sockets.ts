@@ -18,6 +18,8 @@ export interface EventSockets {
   /** Somebody listens to the organization: spares building messages for nobody. */
   hasAudience(organizationId: string): boolean;
   emit(organizationId: string, event: string, payload: unknown): void;
+  /** Ends all connections; clients try to come back by themselves. */
+  disconnect(): void;
   close(): Promise<void>;
 }
 
@@ -57,9 +59,7 @@ export function createEventSockets(authenticate: (token: string) => Principal | 
     upgrade: (req, socket, head) => void inlet.emit('upgrade', req, socket, head),
     hasAudience: (organizationId) => io.sockets.adapter.rooms.has(organizationId),
     emit: (organizationId, event, payload) => void io.to(organizationId).emit(event, payload),
-    close: () => new Promise((resolve) => {
-      io.disconnectSockets(true);
-      void io.close(() => resolve());
-    }),
+    disconnect: () => void io.disconnectSockets(true),
+    close: () => new Promise((resolve) => void io.close(() => resolve())),
   };
 }
