@@ -124,7 +124,11 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   let connected = false;
   let retryImages: NodeJS.Timeout | undefined;
   let unfollow = (): void => {};
-  context.readiness.add('runner', () => (connected ? null : 'has not been reached yet'));
+  context.readiness.add('runner', async () => {
+    if (!connected) return 'has not been reached yet';
+    const asked = await runner.info();
+    return asked.ok ? null : asked.failure.message;
+  });
 
   return {
     domain: (api) => sandboxRoutes(api, {

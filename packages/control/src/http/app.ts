@@ -7,7 +7,8 @@ import { addBodyParsing } from './body.ts';
 import { addCors } from './cors.ts';
 import { replyWithError } from './error-reply.ts';
 import { ApiError } from './errors.ts';
-import { addOpenApi, addOpenApiPages } from '../openapi/openapi.ts';
+import { addOpenApi } from '../openapi/openapi.ts';
+import { addOpenApiPages } from '../openapi/pages.ts';
 import { addOperationIndex } from './operation-index.ts';
 import { addOperationLog } from './operation-log.ts';
 import { parseQuery } from './query.ts';
@@ -64,7 +65,7 @@ export async function buildApp(context: ControlContext, domains: readonly Domain
     addAuthentication(api, context.auth);
     for (const domain of domains) await domain(api, context);
   }, { prefix: '/api' });
-  await addOpenApiPages(app as unknown as FastifyInstance);
+  addOpenApiPages(app as unknown as FastifyInstance);
   await app.ready();
   return app as unknown as ApiServer;
 }

@@ -1,5 +1,4 @@
 import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { PADDOCK_VERSION } from '../http/version.ts';
 
@@ -17,10 +16,4 @@ export async function addOpenApi(app: FastifyInstance, publicUrl: string): Promi
       url,
     }),
   });
-}
-
-/** wire: Swagger UI at /api, the document at /api-json. */
-export async function addOpenApiPages(app: FastifyInstance): Promise<void> {
-  await app.register(swaggerUi, { routePrefix: '/api', logLevel: 'warn' });
-  app.get('/api-json', { schema: { hide: true } }, async () => app.swagger());
 }
