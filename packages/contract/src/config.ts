@@ -46,7 +46,7 @@ export interface PaddockConfig {
     readonly mirror: string | null;
   };
   readonly network: {
-    /** /16 for sandbox links; null: the first 10.x.0.0/16 that overlaps no route of the host. */
+    /** /16 for sandbox links; null: a 10.x.0.0/16 that overlaps no route and no resolver of the host. */
     readonly subnet: string | null;
     /** CIDRs no sandbox reaches besides the host's own addresses. Default link-local (cloud metadata) and multicast. */
     readonly denied: readonly string[];

@@ -37,18 +37,18 @@ async function droppingChains(ownTable: string): Promise<Chain[]> {
 
 interface NftRule {
   readonly handle: number;
-  readonly comment?: string;
 }
 
-async function ownRules(chain: Chain, comment: string): Promise<NftRule[]> {
+/** Known by the uplink's name: `iptables-restore` writes a rule anew in its own way, without nft's comment. */
+async function ownRules(chain: Chain, uplink: string): Promise<NftRule[]> {
   const items = await nftJson(['-a', 'list', 'chain', chain.family, chain.table, chain.name]);
-  return items.flatMap((item) => (item.rule === undefined ? [] : [item.rule as NftRule])).filter((rule) => rule.comment === comment);
+  return items.flatMap((item) => (item.rule === undefined ? [] : [item.rule as NftRule])).filter((rule) => JSON.stringify(rule).includes(`"${uplink}"`));
 }
 
 /** Lets the uplink's packets through every foreign forward chain whose policy is drop. Idempotent. */
 export async function acceptInForeignChains(ownTable: string, uplink: string): Promise<void> {
   for (const chain of await droppingChains(ownTable)) {
-    if ((await ownRules(chain, ownTable)).length >= 2) continue;
+    if ((await ownRules(chain, uplink)).length >= 2) continue;
     const where = `${chain.family} ${chain.table} ${chain.name}`;
     const rules = ['iifname', 'oifname'].map((side) => `insert rule ${where} ${side} "${uplink}" counter accept comment "${ownTable}"\n`);
     await run('nft', ['-f', '-'], { input: rules.join('') });
@@ -69,7 +69,7 @@ export async function leaveForeignChains(ownTable: string, uplink: string): Prom
   for (const chain of chains) {
     if (!IPV4_FAMILIES.has(chain.family) || chain.table === ownTable) continue;
     if (chain.hook !== 'forward' && chain.name !== DOCKER_CHAIN) continue;
-    for (const rule of await ownRules(chain, ownTable)) {
+    for (const rule of await ownRules(chain, uplink)) {
       await run('nft', ['delete', 'rule', chain.family, chain.table, chain.name, 'handle', String(rule.handle)]);
     }
   }
@@ -86,14 +86,16 @@ function legacyRules(chain: string, uplink: string): string[][] {
 }
 
 /** The old iptables keeps its rules where nft does not see them; it is in use when it has loaded its filter table. */
-async function withLegacyIptables(work: (iptables: string) => Promise<void>): Promise<void> {
-  let tables: string;
+export function usesLegacyIptables(): boolean {
   try {
-    tables = readFileSync('/proc/thread-self/net/ip_tables_names', 'utf8');
+    return readFileSync('/proc/thread-self/net/ip_tables_names', 'utf8').split('\n').includes('filter');
   } catch {
-    return; // a kernel without it
+    return false; // a kernel without it
   }
-  if (!tables.split('\n').includes('filter')) return;
+}
+
+async function withLegacyIptables(work: (iptables: string) => Promise<void>): Promise<void> {
+  if (!usesLegacyIptables()) return;
   for (const name of ['iptables-legacy', 'iptables']) {
     try {
       await run(name, ['--version']);

@@ -7,6 +7,7 @@ import type { Network, NetworkSlot } from '../types.ts';
 import { blockOf, formatAddress, parseAddress, parseBlock } from './cidr.ts';
 import type { Block } from './cidr.ts';
 import { changeElements, listElements } from './elements.ts';
+import { usesLegacyIptables } from './foreign-forward.ts';
 import { Host } from './host.ts';
 import { listLinks } from './links.ts';
 import { SILENT } from './log.ts';
@@ -30,6 +31,8 @@ const ALWAYS_DENIED = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '168.63.129.16
 
 /** How often the host is looked at for rules and settings that another program undid. A look takes some 100 µs. */
 const CHECK_MS = 2_000;
+/** Legacy iptables does not tell whether its rules changed: where it is in use they are read every 30 s, in 20 ms. */
+const LOOKS_PER_LEGACY_CHECK = 15;
 /** One change of a host's network comes as many lines; the first of them is acted on after this time. */
 const SETTLE_MS = 50;
 const MONITOR_RESTART_MS = 1_000;
@@ -112,7 +115,7 @@ class RouterNetwork implements Network {
       pool.fill();
       this.#log.info({ subnet: formatAddress(plan.base), mtu: facts.mtu, newRouter: router.isNew, left: this.#left.size, ms: Math.round(performance.now() - started) }, 'network open');
     } catch (error) {
-      for (const step of undo.reverse()) await Promise.resolve(step()).catch((cause: unknown) => this.#log.warn({ cause }, 'could not undo a failed start of the network'));
+      for (const step of undo.reverse()) await Promise.resolve(step()).catch((cause: unknown) => this.#log.warn({ err: cause }, 'could not undo a failed start of the network'));
       throw error;
     }
   }
@@ -200,7 +203,7 @@ class RouterNetwork implements Network {
 
   #watch(host: Host, plan: Plan): void {
     const refresh = (): void => {
-      host.refresh(plan).catch((error: unknown) => this.#log.warn({ error }, 'could not bring the host\'s network rules up to date'));
+      host.refresh(plan).catch((error: unknown) => this.#log.warn({ err: error }, 'could not bring the host\'s network rules up to date'));
     };
     const soon = (): void => {
       this.#settling ??= setTimeout(() => {
@@ -222,8 +225,10 @@ class RouterNetwork implements Network {
       });
     };
     startMonitor();
+    let looks = 0;
     this.#timer = setInterval(() => {
-      if (host.isDisturbed()) refresh();
+      looks += 1;
+      if (host.isDisturbed() || (looks % LOOKS_PER_LEGACY_CHECK === 0 && usesLegacyIptables())) refresh();
     }, CHECK_MS).unref();
   }
 

@@ -103,7 +103,7 @@ export class SlotPool {
         this.#used.delete(picked.index);
         if (picked.index < this.#next) this.#rested.push(picked.index);
         failures += 1;
-        this.#log.warn({ slot: picked.index, failures, error }, 'could not make a network slot');
+        this.#log.warn({ slot: picked.index, failures, err: error }, 'could not make a network slot');
         if (failures >= MAX_FAILURES) {
           const reason = error instanceof Error ? error : new Error(String(error));
           for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
