@@ -1,0 +1,1 @@
+export { collectGuests, prepareGuest } from './prepare.ts';
