@@ -11,6 +11,7 @@ import { ROUTES } from './routes.ts';
 
 /** How long requests in progress may go on after SIGTERM. */
 const DRAIN_MS = 5_000;
+const DRAIN_STEP_MS = 20;
 
 /** Port for the loopback listener; tests of several toolboxes on one machine give each its own. */
 const PORT_ENV = 'PADDOCK_TOOLBOX_PORT';
@@ -42,5 +43,7 @@ function stop(): void {
   loopback?.close();
   server.close(() => process.exit(0));
   server.closeIdleConnections();
+  // A connection whose last reply is out is idle again without telling anyone.
+  setInterval(() => server.closeIdleConnections(), DRAIN_STEP_MS).unref();
   setTimeout(() => process.exit(0), DRAIN_MS).unref();
 }

@@ -44,6 +44,8 @@ async function answer(router: Router, proxy: () => Promise<ProxyRoute>, request:
   const url = request.url!;
   const method = request.method!;
   let path = url;
+  // The parser stops behind a request that offers to leave HTTP, whether or not the offer is taken.
+  if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
   try {
     if (url.startsWith(PROXY_PREFIX)) return await (await proxy()).request(request, response);
     const mark = url.indexOf('?');
