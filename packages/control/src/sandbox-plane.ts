@@ -49,7 +49,9 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     keyOf: warmKeyOf,
     whileCreating: (create) => pool.whileCreating(create),
   };
-  const lifecycle = new Lifecycle({ config, organizations, regions, snapshots, store, changes, runner, runnerId, warm, log });
+  const lifecycle = new Lifecycle({
+    config, organizations, regions, snapshots, store, changes, runner, runnerId, warm, startTrace: (id) => reconciler.takeTrace(id), log,
+  });
   pool = new WarmPool({
     db, store, changes, sizes: config.warmPool, prepare: (snapshot) => lifecycle.prepareWarm(snapshot, config.region), log,
   });

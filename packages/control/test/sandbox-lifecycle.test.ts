@@ -27,6 +27,12 @@ test('a create answers with the true final state and everything clients need', a
   expect((await plane.call('GET', `/api/sandbox/${dto.id}`)).body).toEqual(dto);
 });
 
+test('a create says where its time went', async () => {
+  const reply = await plane.call('POST', '/api/sandbox', {});
+  const steps = String(reply.headers['server-timing']).split(', ').map((part) => part.split(';dur='));
+  expect(steps.map(([name]) => name)).toEqual(['accepted', 'resolved', 'row-written', 'sent-to-the-runner', 'runner-answered', 'outcome-written']);
+});
+
 test('a name is taken once, and free as soon as the delete has answered', async () => {
   const first = await plane.create({ name: 'twice' });
   const second = await plane.call('POST', '/api/sandbox', { name: 'twice' });

@@ -1,3 +1,5 @@
+import { displayTextProblem } from '../http/display-text.ts';
+
 /** Sizes that a request may hold. Generous for people, small enough that a row and an event stay a few hundred KiB at most. */
 const LIMITS = {
   displayText: 255,
@@ -111,12 +113,4 @@ export class Fields {
     this.problems.push(problem);
     return null;
   }
-}
-
-/** wire: display texts hold no HTML tags, nothing that reads as a URL, no control characters. @returns what is wrong */
-export function displayTextProblem(text: string): string | null {
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(text)) return 'must not contain control characters';
-  if (/<\/?[a-z!][^>]*>/i.test(text)) return 'must not contain HTML tags';
-  if (/[a-z][a-z0-9+.-]*:\/\//i.test(text) || /\bwww\./i.test(text)) return 'must not contain URLs';
-  return null;
 }

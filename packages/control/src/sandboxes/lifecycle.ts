@@ -11,6 +11,7 @@ import type { CreateRequest } from './create-request.ts';
 import { isEphemeral, networkPolicyOf, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
 import { canMove, PENDING_STATES, type Trigger } from './states.ts';
 import { NAME_TAKEN, type MovePatch, type SandboxStore } from './store.ts';
+import { addStart, type StartTrace, type Timing } from './timing.ts';
 import { newAuthToken } from './tokens.ts';
 
 /** wire: create and start answer with the outcome when there is one within 30 s. */
@@ -42,6 +43,8 @@ export interface LifecycleDeps {
   readonly runner: RunnerClient;
   readonly runnerId: string;
   readonly warm: WarmSource;
+  /** How the last start of a sandbox went, once. */
+  readonly startTrace: (id: string) => StartTrace | undefined;
   readonly log: Logger;
 }
 
@@ -53,10 +56,11 @@ export class Lifecycle {
     this.#deps = deps;
   }
 
-  create(organizationId: string, request: CreateRequest): Promise<Sandbox> {
+  create(organizationId: string, request: CreateRequest, timing: Timing): Promise<Sandbox> {
     return this.#deps.warm.whileCreating(async () => {
-      const sandbox = await this.#resolve(organizationId, request);
-      return (await this.#createWarm(sandbox, request)) ?? this.#createCold(sandbox);
+      const wanted = await this.#resolve(organizationId, request);
+      timing.mark('resolved');
+      return (await this.#createWarm(wanted, request, timing)) ?? this.#createCold(wanted, timing);
     });
   }
 
@@ -151,30 +155,37 @@ export class Lifecycle {
   }
 
   /** @returns null when no sandbox waits that fits */
-  async #createWarm(wanted: NewSandbox, request: CreateRequest): Promise<Sandbox | null> {
+  async #createWarm(wanted: NewSandbox, request: CreateRequest, timing: Timing): Promise<Sandbox | null> {
     const { warm, store, runner, log } = this.#deps;
     if (!warm.serves(wanted.snapshot)) return null;
     const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted) });
     if (claimed === NAME_TAKEN) throw nameTaken(wanted.name);
+    timing.mark(claimed ? 'claimed' : 'none to claim');
     if (!claimed) return null;
     const env = Object.keys(wanted.env).length > 0 ? wanted.env : undefined;
     const network = wanted.networkBlockAll || wanted.networkAllowList ? networkPolicyOf(wanted) : undefined;
     if (!env && !network) return claimed;
     const applied = await runner.patch(claimed.id, { ...(env ? { env } : {}), ...(network ? { network } : {}) });
+    timing.mark('adapted');
     if (applied.ok) return claimed;
     log.warn({ sandboxId: claimed.id, code: applied.failure.code }, 'a warm sandbox could not be adapted, creating a cold one');
     await this.#destroy(claimed);
     return null;
   }
 
-  async #createCold(wanted: NewSandbox): Promise<Sandbox> {
-    const { store, changes } = this.#deps;
+  async #createCold(wanted: NewSandbox, timing: Timing): Promise<Sandbox> {
+    const { store, changes, startTrace } = this.#deps;
     const given = new AbortController();
     const outcome = changes.next(wanted.id, (row) => row.state !== 'creating', START_WAIT_MS, given.signal);
     try {
       const inserted = await store.insert(wanted);
       if (inserted === NAME_TAKEN) throw nameTaken(wanted.name);
-      return started((await outcome) ?? inserted);
+      timing.mark('row written');
+      const result = (await outcome) ?? inserted;
+      const trace = startTrace(wanted.id);
+      if (trace) addStart(timing, trace);
+      timing.mark('outcome written');
+      return started(result);
     } finally {
       given.abort();
     }

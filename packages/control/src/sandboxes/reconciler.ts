@@ -6,6 +6,7 @@ import type { RunnerClient, RunnerFailure } from '../runners/client.ts';
 import { isEphemeral, isWarm, releasedName, specOf, type Sandbox } from './sandbox.ts';
 import { nextStep, PENDING_TIMEOUT_MS, type Trigger } from './states.ts';
 import type { MovePatch, SandboxStore } from './store.ts';
+import type { StartTrace } from './timing.ts';
 
 /**
  * Rows whose work is not done are looked for this often. Normally nothing is found: whoever commits a pending state wakes
@@ -25,6 +26,9 @@ const LONGEST_PAUSE_MS = 5_000;
 
 /** The runner may hold a lock for a stop of 10 s and a start; a waiter behind both is still served. */
 const LOCK_TIMEOUT_MS = 120_000;
+
+/** Traces of starts that wait to be read; those nobody reads are pushed out by later ones. */
+const TRACES_KEPT = 256;
 
 type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again';
 
@@ -46,6 +50,7 @@ export class Reconciler {
   /** Running drives, and whether the row is to be looked at again after them. */
   readonly #driving = new Map<string, { again: boolean }>();
   readonly #pauses = new Map<string, { timer: NodeJS.Timeout; pauseMs: number }>();
+  readonly #traces = new Map<string, StartTrace>();
   readonly #timers: NodeJS.Timeout[] = [];
   #comparing: Promise<void> | null = null;
   #compareAgain = false;
@@ -97,6 +102,13 @@ export class Reconciler {
       });
   }
 
+  /** How the last start of the sandbox went, once. */
+  takeTrace(id: string): StartTrace | undefined {
+    const trace = this.#traces.get(id);
+    this.#traces.delete(id);
+    return trace;
+  }
+
   /** The runner says that the sandbox ended by itself. */
   exited(id: string): void {
     void this.#correct(id).catch((error: unknown) => {
@@ -139,7 +151,9 @@ export class Reconciler {
   async #act(what: 'put' | 'stop' | 'delete', row: Sandbox): Promise<Outcome> {
     const { runner, runnerId } = this.#deps;
     if (what === 'put') {
+      const sentAt = performance.now();
       const started = await runner.put(specOf(row));
+      if (started.ok) this.#keepTrace(row.id, { sentAt, answeredAt: performance.now(), steps: started.value.trace });
       const trigger = row.state === 'creating' ? 'created' : 'started';
       if (started.ok) return { trigger, patch: { runnerId, daemonVersion: started.value.toolboxVersion, errorReason: null, recoverable: false } };
       // A disk that was there before the start still is: the sandbox can be recovered.
@@ -154,6 +168,11 @@ export class Reconciler {
     const removed = await runner.remove(row.id);
     // Never an error state: a delete that did not work is a leak, so it is asked for again.
     return removed.ok ? { trigger: 'destroyed', patch: { runnerId: null, errorReason: null, recoverable: false } } : 'again';
+  }
+
+  #keepTrace(id: string, trace: StartTrace): void {
+    this.#traces.set(id, trace);
+    if (this.#traces.size > TRACES_KEPT) this.#traces.delete(this.#traces.keys().next().value!);
   }
 
   async #sweep(): Promise<void> {

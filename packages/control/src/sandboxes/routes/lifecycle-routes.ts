@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { principalOf } from '../../auth/index.ts';
 import { StatusError, type ApiServer } from '../../http/index.ts';
 import { parseCreate } from '../create-request.ts';
+import { Timing } from '../timing.ts';
 import { IdOrName, MAY_DELETE, MAY_WRITE, sandboxOperation, type SandboxServices } from './params.ts';
 
 const SANDBOX_CREATE = { tags: ['sandbox'], operationId: 'createSandbox', body: CreateSandbox, response: { 200: SandboxDto } };
@@ -13,7 +14,10 @@ export function lifecycleRoutes(api: ApiServer, { lifecycle, toDto }: SandboxSer
   api.post('/sandbox', { config: { ...MAY_WRITE, looseBody: true }, schema: SANDBOX_CREATE }, async (request, reply) => {
     const parsed = parseCreate(request.body);
     if ('problem' in parsed) throw new StatusError(parsed.status, parsed.problem);
-    return reply.code(200).send(toDto(await lifecycle.create(principalOf(request).organizationId, parsed.value)));
+    const timing = new Timing(reply.elapsedTime);
+    timing.mark('accepted');
+    const sandbox = await lifecycle.create(principalOf(request).organizationId, parsed.value, timing);
+    return reply.code(200).header('server-timing', timing.header).send(toDto(sandbox));
   });
 
   api.post('/sandbox/:sandboxIdOrName/start', { config: MAY_WRITE, schema: { ...sandboxOperation('startSandbox'), params: IdOrName } }, async (request) =>
