@@ -79,7 +79,8 @@ export async function startPostgres({ layout, serviceUser, log = () => {} }: Pos
 
   const settings = Object.entries({ ...SETTINGS, unix_socket_directories: socketDir }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const command = asUser(user, viewDir, view, 'INT', { file: join(home, 'bin/postgres'), args: ['-D', inView(viewDir, view, 'data'), ...settings] });
-  const child = spawn(command.file, command.args, { stdio: ['ignore', 'ignore', 'pipe'], env, cwd: '/' });
+  // A process group of its own: Ctrl-C in a terminal is for the supervisor, which stops the database last.
+  const child = spawn(command.file, command.args, { stdio: ['ignore', 'ignore', 'pipe'], env, cwd: '/', detached: true });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await ready(child, log);
   return {

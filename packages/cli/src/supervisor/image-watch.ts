@@ -8,13 +8,14 @@ import type { RunnerEvent, RunnerImage } from '@paddock/contract';
  */
 export function watchImages(socketPath: string, onImage: (image: RunnerImage) => void): void {
   const events = request({ socketPath, path: '/v1/events' }, (response) => {
-    createInterface({ input: response }).on('line', (line) => {
+    const lines = createInterface({ input: response });
+    lines.on('error', () => {}); // the runner ended
+    lines.on('line', (line) => {
       const event = JSON.parse(line) as RunnerEvent;
       if (event.type === 'image') onImage(event.image);
       // Asked after the stream is open: a change in between is told twice, never missed.
       else if (event.type === 'hello') listImages(socketPath, onImage);
     });
-    response.on('error', () => {}); // the runner ended
   });
   events.on('error', () => {});
   events.end();

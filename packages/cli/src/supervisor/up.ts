@@ -13,11 +13,14 @@ import { startNodeChild } from './node-child.ts';
 import { createOutput, type Output } from './output.ts';
 import { type PartName, readState, StateFile } from './state-file.ts';
 
-/** Time a part has to stop after it was asked: the control plane ends open requests, the runner operations under way. */
-const STOP_MS = 10_000;
+/**
+ * Time a part has to stop after it was asked: the control plane ends open requests (9 s at most), the runner operations
+ * under way (12 s at most).
+ */
+const STOP_MS = 15_000;
 
 /** Parts of an earlier supervisor that was killed stop by themselves; those that have not after this long are killed. */
-const ORPHAN_GRACE_MS = 12_000;
+const ORPHAN_GRACE_MS = STOP_MS;
 
 /** Runs the server in the foreground until a signal. @returns exit status */
 export async function up(config: PaddockConfig): Promise<number> {
