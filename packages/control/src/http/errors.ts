@@ -17,7 +17,6 @@ export const API_ERRORS = {
   NOT_IMPLEMENTED: [501, '{what} are not implemented by this server yet', 'See COMPATIBILITY.md for what is.'],
   // Server
   UNAVAILABLE: [503, 'The database does not answer; try again in a moment', 'Nothing was lost; repeat the request.'],
-  SHUTTING_DOWN: [503, 'The server is shutting down; try again in a moment', 'Repeat the request.'],
   BUSY: [409, 'An operation is already in progress for this resource', 'Wait for it to end, then repeat the request.'],
   UNEXPECTED: [500, 'An unexpected error occurred.', 'A defect of the server: its log has the details.'],
   // Resources
