@@ -39,7 +39,7 @@ test('released slots leave no link, pin or rule behind', async () => {
   await expect.poll(() => slots.filter((slot) => links().includes(`s${slot.index}@`)).length, { timeout: 10_000 }).toBe(0);
 });
 
-test('a slot with a process left in it is still cut off, and reused only without it', async () => {
+test('a released slot with a process left in it is cut off', async () => {
   const agent = await host.agent();
   await host.serve('internet', 'listen', '8080');
   const slot = await agent.take();

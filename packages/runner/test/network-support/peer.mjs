@@ -4,6 +4,7 @@
 //   udp <host> <port> [src]  sends a datagram and waits for the echo
 //   hold <host> <port>       connects and echoes lines of stdin through the connection; prints `closed <code>` when it ends
 //   rate <host> <port>       receives a flood; prints {"ok":true,"megabytesPerSecond":…}
+//   spray <host> <count>     a datagram to each of so many ports
 //   dns <server> <name> <udp|tcp>
 //   answer <address>         DNS server on port 53: every A question is answered by 203.0.113.7, `big.` asks for TCP over UDP
 import { createSocket } from 'node:dgram';
@@ -63,6 +64,12 @@ const roles = {
     socket.on('data', (data) => { bytes += data.length; });
     socket.on('end', () => bye({ ok: true, megabytesPerSecond: Math.round(bytes / 1e3 / (performance.now() - started)) }));
     socket.on('error', (error) => bye({ ok: false, code: error.code }));
+  },
+  async spray() {
+    const socket = createSocket('udp4');
+    socket.on('error', () => {});
+    for (let n = 1; n <= Number(port); n += 1) await new Promise((sent) => socket.send('x', n, host, sent));
+    bye({ ok: true });
   },
   dns() {
     if (extra === 'tcp') return askByTcp();
