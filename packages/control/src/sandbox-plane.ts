@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { RunnerEvent, RunnerImage, RunnerInfo } from '@paddock/contract';
+import type { RunnerEvent, RunnerInfo } from '@paddock/contract';
 import type { GatewayBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
 import type { Domain } from './http/index.ts';
-import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
+import { createRunnerClient, followImages, followRunnerEvents } from './runners/index.ts';
 import {
   Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
   sandboxRoutes, SandboxStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
@@ -32,7 +32,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const runnerId = `runner-${layout.instance}`;
   const toolboxProxyUrl = `${config.publicUrl}/toolbox`;
 
-  const changes = new Changes();
+  const changes = new Changes((error) => log.error({ err: error }, 'a change could not be told to everyone'));
   const store = new SandboxStore(db, origin, (change) => changes.publish(change));
   const clockStore = new ClockStore(db);
   const previewStore = new PreviewStore(db);
@@ -96,35 +96,24 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   }
   organizations.useUsageSource(usageSource(db, runnerInfo));
 
+  const images = followImages(runner, async (image) => {
+    for (const { organizationId, snapshot, oldState, newState } of await snapshots.setImageState(image)) {
+      sockets.emit(organizationId, 'snapshot.state.updated', { snapshot, oldState, newState });
+    }
+    if (image.state === 'ready') pool.wake();
+  }, log);
+
   function heard(event: RunnerEvent): void {
     if (event.type === 'sandbox.exited') reconciler.exited(event.id);
-    else if (event.type === 'image') void imageChanged([event.image]);
+    else if (event.type === 'image') images.changed(event.image);
     else {
       connected = true;
       reconciler.compare();
-      void runner.images().then((images) => (images.ok ? imageChanged(images.value) : undefined));
-    }
-  }
-
-  async function imageChanged(images: readonly RunnerImage[]): Promise<void> {
-    try {
-      for (const image of images) {
-        for (const { organizationId, snapshot, oldState, newState } of await snapshots.setImageState(image)) {
-          sockets.emit(organizationId, 'snapshot.state.updated', { snapshot, oldState, newState });
-        }
-      }
-      pool.wake();
-    } catch (error) {
-      log.warn({ err: error }, 'the state of an image could not be recorded');
-      retryImages ??= setTimeout(() => {
-        retryImages = undefined;
-        void imageChanged(images);
-      }, 1_000);
+      images.sync();
     }
   }
 
   let connected = false;
-  let retryImages: NodeJS.Timeout | undefined;
   let unfollow = (): void => {};
   context.readiness.add('runner', async () => {
     if (!connected) return 'has not been reached yet';
@@ -148,7 +137,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     },
     async stop() {
       unfollow();
-      clearTimeout(retryImages);
+      images.stop();
       await Promise.all([pool.stop(), clocks.stop(), sockets.close()]);
       await reconciler.stop();
       await activity.flush();

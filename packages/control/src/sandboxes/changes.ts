@@ -9,7 +9,13 @@ export type ChangeListener = (change: Change) => void;
  */
 export class Changes {
   readonly #listeners = new Set<ChangeListener>();
+  readonly #onError: (error: unknown) => void;
   readonly #waiting = new Map<string, Set<(sandbox: Sandbox) => void>>();
+
+  /** @param onError a listener failed; the change is committed and the others are told all the same */
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
 
   /** @returns unsubscribe */
   subscribe(listener: ChangeListener): () => void {
@@ -18,7 +24,13 @@ export class Changes {
   }
 
   publish(change: Change): void {
-    for (const listener of this.#listeners) listener(change);
+    for (const listener of this.#listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        this.#onError(error);
+      }
+    }
     for (const tell of this.#waiting.get(change.sandbox.id) ?? []) tell(change.sandbox);
   }
 

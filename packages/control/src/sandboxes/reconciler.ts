@@ -30,6 +30,9 @@ const LOCK_TIMEOUT_MS = 120_000;
 /** Traces of starts that wait to be read; those nobody reads are pushed out by later ones. */
 const TRACES_KEPT = 256;
 
+/** What is in progress gets this long to end when the process stops; the next process finds the rest in the rows. */
+const STOP_MS = 2_000;
+
 type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again';
 
 export interface ReconcilerDeps {
@@ -48,7 +51,7 @@ export interface ReconcilerDeps {
 export class Reconciler {
   readonly #deps: ReconcilerDeps;
   /** Running drives, and whether the row is to be looked at again after them. */
-  readonly #driving = new Map<string, { again: boolean }>();
+  readonly #driving = new Map<string, { again: boolean; done: Promise<void> }>();
   readonly #pauses = new Map<string, { timer: NodeJS.Timeout; pauseMs: number }>();
   readonly #traces = new Map<string, StartTrace>();
   readonly #timers: NodeJS.Timeout[] = [];
@@ -70,12 +73,8 @@ export class Reconciler {
     for (const timer of this.#timers) clearInterval(timer);
     for (const { timer } of this.#pauses.values()) clearTimeout(timer);
     this.#pauses.clear();
-    await this.#comparing;
-  }
-
-  /** Sandboxes that are being driven at this moment. */
-  get busy(): number {
-    return this.#driving.size;
+    const drives = [...this.#driving.values()].map(({ done }) => done);
+    await Promise.race([Promise.all([...drives, this.#comparing]), sleep(STOP_MS, undefined, { ref: false })]);
   }
 
   /**
@@ -92,14 +91,14 @@ export class Reconciler {
       if (known?.state === 'destroying') void this.#deps.runner.remove(id);
       return;
     }
-    const drive = { again: false };
-    this.#driving.set(id, drive);
-    void this.#drive(id, known)
+    const done = this.#drive(id, known)
       .then(() => this.#settled(id), (error: unknown) => this.#pause(id, error))
       .finally(() => {
         this.#driving.delete(id);
         if (drive.again) this.wake(id);
       });
+    const drive = { again: false, done };
+    this.#driving.set(id, drive);
   }
 
   /** How the last start of the sandbox went, once. */
@@ -249,10 +248,10 @@ export class Reconciler {
   }
 
   #pause(id: string, error: unknown): void {
+    if (this.#stopped) return;
     if (!(error instanceof OutcomeOpen)) this.#deps.log.warn({ sandboxId: id, err: error }, 'reconciling failed');
     const before = this.#pauses.get(id);
     clearTimeout(before?.timer);
-    if (this.#stopped) return;
     const pauseMs = Math.min((before?.pauseMs ?? FIRST_PAUSE_MS / 2) * 2, LONGEST_PAUSE_MS);
     const timer = setTimeout(() => this.wake(id), pauseMs);
     this.#pauses.set(id, { timer, pauseMs });

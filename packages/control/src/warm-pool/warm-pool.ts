@@ -10,10 +10,11 @@ import { WarmStore } from './store.ts';
  * longer than the time between a create and the client's first command, which it would slow down.
  */
 const QUIET_MS = 150;
-/** Under a steady stream of creates there is never quiet; then one refill is made between two creates each so often. */
+/** Under a steady stream of creates there is never quiet; a refill that waited for this long is made between two of them. */
 const STARVED_MS = 1_000;
-/** After a refill that failed: whatever was wrong (no room, image in preparation) will not be better at once. */
+/** After a refill that failed; doubles with each further one. Each leaves a row for a day, and no room does not pass quickly. */
 const FAILURE_PAUSE_MS = 5_000;
+const LONGEST_FAILURE_PAUSE_MS = 120_000;
 /** The pool is counted this often even when nobody asks, for sandboxes that died while they waited. */
 const CHECK_MS = 30_000;
 /** As long as a create may take in all. */
@@ -48,8 +49,7 @@ export class WarmPool {
   readonly #store: WarmStore;
   readonly #enabled: boolean;
   #inFlight = 0;
-  #lastCreateAt = 0;
-  #lastRefillAt = 0;
+  #lastCreateAt = -Infinity;
   #filling: Promise<void> | null = null;
   #fillAgain = false;
   #timer: NodeJS.Timeout | undefined;
@@ -107,24 +107,30 @@ export class WarmPool {
   }
 
   async #fill(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+    for (let pauseMs = FAILURE_PAUSE_MS; ;) {
       this.#fillAgain = false;
       await this.#turn();
+      if (this.#stop.signal.aborted) return;
       // Counted and inserted under one lock: two control planes fill one pool.
       const added = await this.#deps.db.withLock('warm-pool', () => this.#addOne());
       if (!added) return;
       const sandbox = await added.outcome;
-      this.#lastRefillAt = performance.now();
-      if (sandbox?.state !== 'started') await this.#pause(FAILURE_PAUSE_MS);
+      if (sandbox?.state === 'started') {
+        pauseMs = FAILURE_PAUSE_MS;
+        continue;
+      }
+      await this.#pause(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, LONGEST_FAILURE_PAUSE_MS);
     }
   }
 
   /** Waits until a refill disturbs nobody. */
   async #turn(): Promise<void> {
+    const since = performance.now();
     while (!this.#stop.signal.aborted) {
       const now = performance.now();
       const quiet = now - this.#lastCreateAt >= QUIET_MS;
-      const starved = now - this.#lastRefillAt >= STARVED_MS;
+      const starved = now - since >= STARVED_MS;
       if (this.#inFlight === 0 && (quiet || starved)) return;
       await this.#pause(20);
     }
