@@ -99,11 +99,13 @@ async function latency(target: RequestOptions, path: string, count: number): Pro
   return { p50: times[Math.floor(count * 0.5)] as number, p99: times[Math.floor(count * 0.99)] as number };
 }
 
-const download = (target: RequestOptions, prefix: string): Promise<number> => call({ ...target, path: `${prefix}/download` }, (req) => req.end());
+function download(target: RequestOptions, prefix: string): Promise<number> {
+  return call({ ...target, path: `${prefix}/download` }, (req) => req.end());
+}
 
-const upload = (target: RequestOptions, prefix: string): Promise<number> => call(
-  { ...target, path: `${prefix}/upload`, method: 'POST', headers: { ...target.headers as object, 'content-length': TRANSFER_BYTES } },
-  (req) => {
+function upload(target: RequestOptions, prefix: string): Promise<number> {
+  const headers = { ...target.headers as object, 'content-length': TRANSFER_BYTES };
+  return call({ ...target, path: `${prefix}/upload`, method: 'POST', headers }, (req) => {
     let left = TRANSFER_BYTES;
     const pump = (): void => {
       while (left > 0) {
@@ -113,8 +115,8 @@ const upload = (target: RequestOptions, prefix: string): Promise<number> => call
       req.end();
     };
     pump();
-  },
-);
+  });
+}
 
 function call(options: RequestOptions, send: (req: ReturnType<typeof request>) => void): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -2,6 +2,7 @@ import { request, type IncomingMessage, type OutgoingHttpHeaders, type RequestOp
 import { replyHeaders, type HeaderList, type ReplyRewrite } from './headers.ts';
 import { drain, refuse } from './reply.ts';
 import type { SandboxLink } from './pool.ts';
+import { notePassed } from './transfer-memory.ts';
 
 /** One request that has been authorised and rewritten. */
 export interface Forwarding {
@@ -93,6 +94,7 @@ export function forward(req: IncomingMessage, res: ServerResponse, job: Forwardi
       bodyBegun = true;
       if (job.continuePending) res.writeContinue();
       if (req.rawTrailers.length > 0 || req.headers.trailer !== undefined) req.once('end', () => upstream.addTrailers(pairs(req.rawTrailers)));
+      req.on('data', (chunk: Buffer) => notePassed(chunk.length));
       req.pipe(upstream);
       setImmediate(() => upstream.destroyed || upstream.flushHeaders());
     };
@@ -122,6 +124,7 @@ export function relay(req: IncomingMessage, res: ServerResponse, reply: Incoming
     res.end();
     ended();
   });
+  reply.on('data', (chunk: Buffer) => notePassed(chunk.length));
   reply.pipe(res, { end: false });
   // Headers wait for the first body bytes to share a packet with them, but no longer than this turn: event streams open silently.
   setImmediate(() => res.writableEnded || res.destroyed || res.flushHeaders());

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { relay, type Forwarding } from './forward.ts';
 import { SOCKET_BUFFER_BYTES } from './pool.ts';
+import { notePassed } from './transfer-memory.ts';
 
 /** A silent tunnel is kept; a peer that vanished without a word is found by TCP probes after this. */
 const PROBE_MS = 60_000;
@@ -49,6 +50,7 @@ export function tunnel(req: IncomingMessage, res: ServerResponse, socket: Duplex
 
 /** Copies one direction. An end is passed on as an end (the other direction may still have data), a break as a break. */
 function join(from: Duplex, to: Duplex): void {
+  from.on('data', (chunk: Buffer) => notePassed(chunk.length));
   from.pipe(to);
   from.on('error', () => to.destroy());
   from.once('close', () => {
