@@ -19,6 +19,7 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 export class LockSession {
   readonly #session: Reconnecting;
   readonly #queues = new Map<string, Promise<void>>();
+  #turn: Promise<void> = Promise.resolve();
   /** Aborted and replaced when the session is lost. */
   #alive = new AbortController();
 
@@ -77,9 +78,9 @@ export class LockSession {
       try {
         const client = await this.#session.client();
         const { signal } = this.#alive;
-        const answer = await client.query<{ locked: boolean }>({
+        const answer = await this.#inTurn(() => client.query<{ locked: boolean }>({
           name: 'lock', text: 'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked', values: [name],
-        });
+        }));
         if (signal.aborted) throw signal.reason;
         if (answer.rows[0]?.locked) return signal;
       } catch (error) {
@@ -91,11 +92,20 @@ export class LockSession {
     }
   }
 
+  /** The driver wants one statement at a time on a connection. */
+  #inTurn<T>(statement: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(statement);
+    this.#turn = result.then(() => undefined, () => undefined);
+    return result;
+  }
+
   /** Not awaited: the session runs statements in order, so a later lock of the same name comes after it. */
   #release(name: string, signal: AbortSignal): void {
     if (signal.aborted) return;
     this.#session.client()
-      .then((client) => (signal.aborted ? null : client.query({ name: 'unlock', text: 'SELECT pg_advisory_unlock(hashtextextended($1, 0))', values: [name] })))
+      .then((client) => this.#inTurn(async () => {
+        if (!signal.aborted) await client.query({ name: 'unlock', text: 'SELECT pg_advisory_unlock(hashtextextended($1, 0))', values: [name] });
+      }))
       .catch(() => undefined); // A lost session has freed it.
   }
 }
