@@ -1,0 +1,120 @@
+import { chmodSync, mkdirSync, readdirSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Layout } from '@paddock/contract';
+import { RunnerError } from '../runner-error.ts';
+import type { Disks, NetworkSlot } from '../types.ts';
+import { createSubvolume, destroySubvolume, enableQuota, limitSubvolume } from './btrfs.ts';
+import type { StorageLog } from './log.ts';
+import { Overlays } from './overlay.ts';
+import { closePool, openPool, withDirectory, type Pool } from './pool.ts';
+import { QuotaSweep } from './quota-sweep.ts';
+
+/**
+ * Below this much free space no disk is created. Running sandboxes need the rest to fail with ENOSPC in their own files
+ * and not in the file system's metadata, which would turn the whole pool read-only.
+ */
+const RESERVE_BYTES = 512 * 1024 ** 2;
+
+export interface DiskSettings {
+  readonly layout: Layout;
+  readonly sizeGiB: number;
+  readonly device: string | null;
+  readonly log: StorageLog;
+}
+
+/** One btrfs subvolume a sandbox, with a quota that counts data and metadata. */
+export class BtrfsDisks implements Disks {
+  readonly poolDir: string;
+  readonly recordsDir: string;
+  readonly layersDir: string;
+  readonly #disksDir: string;
+  readonly #settings: DiskSettings;
+  readonly #overlays: Overlays;
+  readonly #sweep: QuotaSweep;
+  #pool: Pool | null = null;
+
+  constructor(settings: DiskSettings) {
+    this.#settings = settings;
+    this.poolDir = join(settings.layout.dataDir, 'pool');
+    this.recordsDir = join(this.poolDir, 'records');
+    this.layersDir = join(this.poolDir, 'layers');
+    this.#disksDir = join(this.poolDir, 'disks');
+    this.#overlays = new Overlays(settings.layout.runDir);
+    this.#sweep = new QuotaSweep(this.poolDir);
+  }
+
+  async open(): Promise<void> {
+    const { layout, sizeGiB, device, log } = this.#settings;
+    this.#overlays.open();
+    this.#pool = await openPool({ dataDir: layout.dataDir, sizeGiB, device, label: `paddock-${layout.instance}` });
+    chmodSync(this.poolDir, 0o700);
+    for (const dir of [this.#disksDir, this.recordsDir, this.layersDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const quotas = withDirectory(this.poolDir, enableQuota);
+    if (this.#sweep.run() > 0) this.#sweep.later();
+    log.info({ device: device ?? this.#pool.file, quotas, ...(await this.usage()) }, 'storage pool open');
+  }
+
+  async create(id: string, quotaBytes: number): Promise<void> {
+    const disk = this.#disk(id);
+    if (withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id)) && this.#freeBytes() < RESERVE_BYTES) {
+      await this.destroy(id);
+      throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
+    }
+    withDirectory(disk, (fd) => limitSubvolume(fd, quotaBytes));
+    for (const name of ['upper', 'work']) mkdirSync(join(disk, name), { recursive: true, mode: 0o755 });
+  }
+
+  async setQuota(id: string, quotaBytes: number): Promise<void> {
+    withDirectory(this.#disk(id), (fd) => limitSubvolume(fd, quotaBytes));
+  }
+
+  async mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
+    return this.#overlays.mount(id, this.#disk(id), layers, slot);
+  }
+
+  async unmount(id: string): Promise<void> {
+    this.#overlays.unmount(id);
+  }
+
+  async destroy(id: string): Promise<void> {
+    this.#disk(id);
+    this.#overlays.unmount(id);
+    if (withDirectory(this.#disksDir, (fd) => destroySubvolume(fd, id))) this.#sweep.later();
+  }
+
+  async list(): Promise<string[]> {
+    return readdirSync(this.#disksDir);
+  }
+
+  async usage(): Promise<{ totalBytes: number; usedBytes: number }> {
+    const pool = statfsSync(this.poolDir);
+    const usedBytes = (pool.blocks - pool.bfree) * pool.bsize;
+    return { totalBytes: usedBytes + this.#freeBytes(), usedBytes };
+  }
+
+  async close(): Promise<void> {
+    this.#sweep.close();
+    this.#overlays.unmountEverything();
+    if (this.#pool !== null) closePool(this.#pool);
+    this.#pool = null;
+  }
+
+  /** What can really be written: a sparse pool file can promise more than the file system below it has. */
+  #freeBytes(): number {
+    const pool = statfsSync(this.poolDir);
+    const free = pool.bavail * pool.bsize;
+    if (this.#pool?.file == null) return free;
+    const below = statfsSync(this.#pool.file);
+    return Math.min(free, below.bavail * below.bsize);
+  }
+
+  #disk(id: string): string {
+    return join(this.#disksDir, checkedId(id));
+  }
+}
+
+/** An id becomes a file name. */
+export function checkedId(id: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(id)) throw new RunnerError('INVALID_SPEC', `Not a sandbox id: ${JSON.stringify(id.slice(0, 64))}.`);
+  return id;
+}
