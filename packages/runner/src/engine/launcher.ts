@@ -74,6 +74,10 @@ export class Launcher {
     this.#parts = parts;
   }
 
+  get guestVersion(): string {
+    return this.#parts.guest.version;
+  }
+
   /** Throws RunnerError START_FAILED; what was started is then left to the caller's teardown. */
   async launch(input: LaunchInput): Promise<{ toolboxVersion: string }> {
     const { layout, guest } = this.#parts;

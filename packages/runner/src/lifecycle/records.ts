@@ -11,7 +11,13 @@ export interface SandboxRecord {
   readonly spec: SandboxSpec;
   readonly phase: Phase;
   /** Init and its network slot, from `started` until they are gone. */
-  readonly run: { readonly pid: number; readonly startTime: string; readonly slot: number } | null;
+  readonly run: {
+    readonly pid: number;
+    readonly startTime: string;
+    readonly slot: number;
+    /** Version of the guest runtime it was started with and still sees. */
+    readonly guest: string;
+  } | null;
   /** Why it does not run, in words for the user. */
   readonly reason?: string;
 }

@@ -59,6 +59,11 @@ export class Sandboxes {
     return this.#entries.size;
   }
 
+  /** Guest runtimes that running sandboxes see. */
+  guestsInUse(): Set<string> {
+    return new Set([...this.#entries.values()].flatMap(({ record }) => record.run?.guest ?? []));
+  }
+
   put(spec: SandboxSpec): Promise<StartedSandbox> {
     const trace = new Trace();
     return this.#lanes.run(spec.id, `put ${JSON.stringify(spec)}`, () => this.#starts.run(async () => {
@@ -129,7 +134,9 @@ export class Sandboxes {
         spec, image, signal: abort.signal, mark: trace.mark,
         onRunning: async (init, slot) => {
           entry.process = init.process;
-          await this.#save(entry, 'started', undefined, { pid: init.pid, startTime: init.startTime, slot });
+          await this.#save(entry, 'started', undefined, {
+            pid: init.pid, startTime: init.startTime, slot, guest: this.#parts.launcher.guestVersion,
+          });
           trace.mark('record started');
         },
       });

@@ -1,0 +1,117 @@
+/** Puts the runner together: pool, images, guest runtime, network, recovery, socket, in the order they depend on each other. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { layoutOf, type Layout, type PaddockConfig, type RunnerInfo } from '@paddock/contract';
+import { openCgroups } from './engine/cgroups.ts';
+import { findEngine } from './engine/engines.ts';
+import { ExitWatch } from './engine/exit-watch.ts';
+import { GIB, Launcher } from './engine/launcher.ts';
+import { Runtime } from './engine/runtime.ts';
+import { collectGuests, prepareGuest } from './guest/index.ts';
+import { createImages } from './images/index.ts';
+import type { Parts } from './lifecycle/parts.ts';
+import { Records } from './lifecycle/records.ts';
+import { recover } from './lifecycle/recover.ts';
+import { Sandboxes } from './lifecycle/sandboxes.ts';
+import { createNetwork } from './network/index.ts';
+import { EventStreams } from './server/events.ts';
+import { listenAt, runnerServer } from './server/server.ts';
+import { chooseDisks } from './storage/index.ts';
+
+declare const PADDOCK_VERSION: string;
+const VERSION = typeof PADDOCK_VERSION === 'string' ? PADDOCK_VERSION : '0.0.0-dev';
+
+/** Trying again will not help; the message says what the operator should do. */
+export class RefusedToStart extends Error {}
+
+export interface RunningRunner {
+  /** Finishes what is in progress and lets go of everything; sandboxes go on running. */
+  close(): Promise<void>;
+}
+
+/** What every sandbox of the default snapshots is made from. */
+const DEFAULT_IMAGE = 'slim';
+
+export async function runRunner(config: PaddockConfig, log: Logger): Promise<RunningRunner> {
+  const since = performance.now();
+  const layout = layoutOf(config.dataDir, config.runRoot);
+  mkdirSync(layout.runDir, { recursive: true, mode: 0o755 });
+  const engine = orRefuse(() => findEngine());
+  const cgroups = orRefuse(() => openCgroups(layout.cgroup));
+  const socketGid = groupOf(config.serviceUser);
+  const events = new EventStreams();
+
+  const disks = chooseDisks({ layout, sizeGiB: config.pool.sizeGiB, device: config.pool.device, log });
+  const network = createNetwork({ layout, config: config.network, log });
+  const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
+  const images = createImages({
+    disks, config: config.image, log, onChange: (image) => events.publish({ type: 'image', image }),
+  });
+  await images.open();
+
+  const exits = new ExitWatch();
+  const runtime = new Runtime(engine, join(layout.runDir, 'runc'));
+  const launcher = new Launcher({ layout, runtime, cgroups, exits, guest, socketGid });
+  const parts: Parts = {
+    disks, network, images, cgroups, runtime, launcher, exits, log, records: new Records(disks.recordsDir), publish: events.publish,
+  };
+  const sandboxes = new Sandboxes(parts);
+  const recovered = await recover(parts, layout, sandboxes);
+  await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
+
+  const info = async (): Promise<RunnerInfo> => {
+    const { totalBytes, usedBytes } = await disks.usage();
+    return {
+      version: VERSION,
+      cpus: availableParallelism(),
+      memoryGiB: rounded(totalmem() / GIB),
+      diskGiB: rounded(totalBytes / GIB),
+      diskUsedGiB: rounded(usedBytes / GIB),
+      sandboxesStarted: sandboxes.startedCount,
+    };
+  };
+  const server = runnerServer({ sandboxes, events, info, images: () => images.list(), version: VERSION, log });
+  await listenAt(server, layout.runnerSocket, socketGid);
+  log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
+
+  images.ensure(DEFAULT_IMAGE).catch((error: unknown) => log.error({ err: error, image: DEFAULT_IMAGE }, 'the default image could not be made'));
+
+  return {
+    close: async () => {
+      server.close();
+      events.close();
+      server.closeIdleConnections();
+      await sandboxes.idle();
+      await images.close();
+      const last = sandboxes.startedCount === 0;
+      await network.close(last);
+      await disks.close();
+      if (last) cgroups.removeParent();
+      exits.close();
+      log.info({ sandboxesLeft: sandboxes.startedCount }, 'runner stopped');
+    },
+  };
+}
+
+function orRefuse<T>(find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw new RefusedToStart((error as Error).message);
+  }
+}
+
+/** Primary group of a user; root's where the user does not exist, as in a development checkout. */
+function groupOf(user: string): number {
+  for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
+    const [name, , , gid] = line.split(':');
+    if (name === user) return Number(gid);
+  }
+  return 0;
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
+}
