@@ -2,6 +2,7 @@ import { request, type IncomingMessage, type OutgoingHttpHeaders, type RequestOp
 import { replyHeaders, type HeaderList, type ReplyRewrite } from './headers.ts';
 import { drain, refuse } from './reply.ts';
 import type { SandboxLink } from './pool.ts';
+import { HEADER_BYTES } from './server-options.ts';
 import { notePassed } from './transfer-memory.ts';
 
 /** One request that has been authorised and rewritten. */
@@ -25,8 +26,6 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT'
  */
 const BACKLOG_RETRIES = 50;
 const BACKLOG_WAIT_MS = 100;
-/** Apps with many cookies answer with more than Node's default of 16 KiB. */
-const REPLY_HEADER_BYTES = 64 * 1024;
 
 /** Sends the request to the toolbox and streams both bodies, each at the pace of its reader. */
 export function forward(req: IncomingMessage, res: ServerResponse, job: Forwarding, attempt = 0): void {
@@ -40,7 +39,7 @@ export function forward(req: IncomingMessage, res: ServerResponse, job: Forwardi
     path: job.target,
     // Node takes the flat list of rawHeaders too; its types say only objects.
     headers: job.headers as unknown as OutgoingHttpHeaders,
-    maxHeaderSize: REPLY_HEADER_BYTES,
+    maxHeaderSize: HEADER_BYTES,
   } as RequestOptions);
 
   const abandon = (): void => {

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerOptions } from 'node:http';
 
+export const HEADER_BYTES = 64 * 1024;
+
 /**
  * Options of the HTTP server in front of the gateway.
  * - `requestTimeout` 0: uploads and streams may last for hours; only the header has a deadline.
@@ -7,11 +9,13 @@ import type { IncomingMessage, ServerOptions } from 'node:http';
  *   always them who close and never us under a request in flight.
  * - `highWaterMark` 256 KiB: four full reads of libuv (64 KiB each) between backpressure stops; at the default of 64 KiB
  *   every single read stops the pipe.
+ * - `maxHeaderSize` 64 KiB, as the toolbox: two 4,096-byte paths percent-encoded in one query exceed Node's 16 KiB.
  * - an `Upgrade` that is not a WebSocket (h2c of Java and curl clients) is ignored, the request served as a plain one.
  */
 export const GATEWAY_SERVER_OPTIONS = {
   requestTimeout: 0,
   headersTimeout: 10_000,
+  maxHeaderSize: HEADER_BYTES,
   keepAliveTimeout: 75_000,
   keepAlive: true,
   noDelay: true,

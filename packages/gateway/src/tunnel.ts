@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { relay, type Forwarding } from './forward.ts';
 import { SOCKET_BUFFER_BYTES } from './pool.ts';
+import { HEADER_BYTES } from './server-options.ts';
 import { notePassed } from './transfer-memory.ts';
 
 /** A silent tunnel is kept; a peer that vanished without a word is found by TCP probes after this. */
@@ -22,6 +23,7 @@ export function tunnel(req: IncomingMessage, res: ServerResponse, socket: Duplex
     allowHalfOpen: true,
     path: job.target,
     headers: job.headers as unknown as OutgoingHttpHeaders,
+    maxHeaderSize: HEADER_BYTES,
   } as RequestOptions);
   const abandon = (): void => void upstream.destroy();
   socket.once('close', abandon);
