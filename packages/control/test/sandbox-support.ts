@@ -28,7 +28,10 @@ export async function startPlane(databaseUrl: string, options: { config?: Partia
   const dataDir = options.earlier?.config.dataDir ?? mkdtempSync('/tmp/paddock-sandboxes-');
   const config = testConfig(databaseUrl, { dataDir, runRoot: join(dataDir, 'r'), ...options.config });
   const runner = options.earlier?.runner ?? new RunnerPeer(layoutOf(config.dataDir, config.runRoot).runnerSocket);
-  if (!options.earlier) await runner.start();
+  if (!options.earlier) {
+    process.once('exit', () => rmSync(dataDir, { recursive: true, force: true }));
+    await runner.start();
+  }
   const context = createContext(config, pino({ level: process.env.PADDOCK_TEST_LOG ?? 'silent' }));
   await migrate(context.db, MIGRATIONS, context.log);
   await bootstrap(context.db, config, () => undefined);
@@ -68,7 +71,6 @@ export async function startPlane(databaseUrl: string, options: { config?: Partia
 export async function stopPlane(test: TestPlane): Promise<void> {
   await test.close();
   await test.runner.kill();
-  rmSync(test.config.dataDir, { recursive: true, force: true });
 }
 
 export async function until(condition: () => Promise<boolean> | boolean, what: string, limitMs = 10_000): Promise<void> {
