@@ -71,6 +71,7 @@ export async function startPlane(databaseUrl: string, options: { config?: Partia
 export async function stopPlane(test: TestPlane): Promise<void> {
   await test.close();
   await test.runner.kill();
+  rmSync(test.config.dataDir, { recursive: true, force: true });
 }
 
 export async function until(condition: () => Promise<boolean> | boolean, what: string, limitMs = 10_000): Promise<void> {
