@@ -40,11 +40,20 @@ function ownPath(path: string): TargetPath {
   }
   const plain = decoded(merged);
   if (plain === null) return { ok: false, status: 400, message: 'bad request: malformed percent-encoding in the path' };
-  // An encoded slash must not make up a route either: judge the path as a router that decodes first would see it.
-  const segments = resolveDotSegments(plain).split('/').filter((segment) => segment !== '');
-  const names = segments.map((segment) => segment.split(';', 1)[0]?.trim().toLowerCase());
+  const names = loosestReading(plain);
   if (names[0] === 'proxy' || (names[0] === 'init' && names.length === 1)) return HIDDEN;
   return { ok: true, path: merged, appPort: null };
+}
+
+/** Segments as the most lenient router might see them: an encoded slash, a parameter or white space must not make up a route. */
+function loosestReading(decodedPath: string): string[] {
+  const names: string[] = [];
+  for (const segment of decodedPath.split(/[\\/]/)) {
+    const name = (segment.split(';', 1)[0] ?? '').trim().toLowerCase();
+    if (name === '..') names.pop();
+    else if (name !== '' && name !== '.') names.push(name);
+  }
+  return names;
 }
 
 /**
