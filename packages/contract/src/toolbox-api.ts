@@ -21,6 +21,8 @@ export const TOOLBOX_ENV = {
   homeAsWorkDir: 'PADDOCK_HOME_AS_WORKDIR',
   /** Disk quota in bytes, for /system/metrics. */
   diskBytes: 'PADDOCK_DISK_BYTES',
+  /** File that always holds the bytes charged to that quota, where the engine can offer one. */
+  diskUsedFile: 'PADDOCK_DISK_USED_FILE',
   /** cpu count of the sandbox (may be fractional). */
   cpus: 'PADDOCK_CPUS',
   memoryBytes: 'PADDOCK_MEMORY_BYTES',

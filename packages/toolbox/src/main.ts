@@ -16,6 +16,9 @@ const DRAIN_STEP_MS = 20;
 /** Port for the loopback listener; tests of several toolboxes on one machine give each its own. */
 const PORT_ENV = 'PADDOCK_TOOLBOX_PORT';
 
+/** How long after the start the loopback listener waits, so that the first requests do not wait for it: its start loads Node's resolver, 5 ms. */
+const LOOPBACK_DELAY_MS = 50;
+
 recall();
 const server = createServer(new Router(ROUTES), () => import('./proxy/forward.ts'));
 let loopback: net.Server | null = null;
@@ -25,17 +28,21 @@ void start();
 
 async function start(): Promise<void> {
   const fd = process.env[TOOLBOX_ENV.listenFd];
-  if (fd !== undefined) await listenOnDescriptor(server, Number(fd));
-  // What the first command needs is loaded while nobody waits.
-  setImmediate(() => void import('./process/warm-up.ts'));
+  if (fd === undefined) return await listenInside(true);
+  // What the first command needs is loaded right behind the first reply, which is the one to `/init`.
+  server.once('request', (_, response) => response.once('finish', () => setImmediate(() => void import('./process/warm-up.ts'))));
+  await listenOnDescriptor(server, Number(fd));
+  setTimeout(() => void listenInside(false), LOOPBACK_DELAY_MS);
+}
 
-  // The host's way in does not depend on this one: a port taken inside the sandbox is the sandbox's affair.
+/** The host's way in does not depend on this one: a port taken inside the sandbox is the sandbox's affair. */
+async function listenInside(only: boolean): Promise<void> {
   const port = Number(process.env[PORT_ENV] ?? TOOLBOX_PORT);
   try {
     loopback = await listenOnLoopback(server, port);
   } catch (error) {
     console.error(JSON.stringify({ level: 'warn', message: `not listening on 127.0.0.1:${port}`, reason: (error as Error).message }));
-    if (fd === undefined) process.exit(1);
+    if (only) process.exit(1);
   }
 }
 

@@ -138,3 +138,24 @@ test('a WebSocket that is refused shows the server\'s own reply, nobody there a 
   expect(await status(port)).toBe(418);
   expect(await status(await freePort())).toBe(502);
 });
+
+test('after a refused WebSocket the connection is over: nothing more reaches the server through it', async () => {
+  const toolbox = await startToolbox();
+  const paths: string[] = [];
+  const { port } = await serve((request, response) => {
+    paths.push(request.url!);
+    response.end('plain');
+  });
+  const text = await toolbox.raw(`GET /proxy/${port}/a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n`);
+  expect(text).toMatch(/^HTTP\/1.1 200 OK\r\n[^]*Connection: close\r\n\r\nplain$/);
+  expect(paths).toEqual(['/a']);
+});
+
+test('other protocols are not switched to', async () => {
+  const toolbox = await startToolbox();
+  const { port } = await serve((request, response) => request.pipe(response.setHeader('X-Upgrade', String(request.headers.upgrade))));
+  const text = await toolbox.raw(`POST /proxy/${port}/ HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: x\r\nContent-Length: 4\r\n\r\nbody`);
+  expect(text).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+  expect(text).toContain('X-Upgrade: undefined');
+  expect(text).toContain('body');
+});

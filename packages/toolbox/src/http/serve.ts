@@ -4,6 +4,7 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { badRequest, envelope, errnoOf, fromErrno, ToolboxError } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import { becameBusy } from './quiet.ts';
 import { MethodNotAllowed, type Router } from './router.ts';
 
 /** What takes a request whose path begins with `/proxy/`: kept apart because it must see the path untouched. */
@@ -26,10 +27,13 @@ export function createServer(router: Router, proxy: () => Promise<ProxyRoute>): 
     connectionsCheckingInterval: 10_000,
     maxHeaderSize: 64 * 1024,
     noDelay: true,
-    // Only a proxied request may leave HTTP; to any other route an Upgrade header is an offer that is not taken.
-    shouldUpgradeCallback: (request: IncomingMessage) => request.url!.startsWith(PROXY_PREFIX),
+    // Only a proxied WebSocket leaves HTTP; any other Upgrade header is an offer that is not taken.
+    shouldUpgradeCallback: (request: IncomingMessage) => request.url!.startsWith(PROXY_PREFIX) && request.headers.upgrade?.toLowerCase() === 'websocket',
   } as http.ServerOptions);
-  server.on('request', (request, response) => void answer(router, proxy, request, response));
+  server.on('request', (request, response) => {
+    becameBusy();
+    void answer(router, proxy, request, response);
+  });
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
     proxy()

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { closeSync, statSync, type Stats } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import type { Env } from '../environment/environment.ts';
@@ -143,9 +142,8 @@ class Run {
   #notStarted(error: unknown): void {
     if (this.#settled) return;
     const errno = errnoOf(error);
-    void explain(this.#command, errno, error).then((reason) => {
-      this.#settle({ kind: 'not-started', reason: reason.text, missing: reason.missing }, false);
-    });
+    const { text, missing } = explain(this.#command, errno, error);
+    this.#settle({ kind: 'not-started', reason: text, missing }, false);
   }
 
   #settle(outcome: Outcome, ended: boolean): void {
@@ -163,11 +161,15 @@ class Run {
 }
 
 /** Words for a program that did not start. The kernel says ENOENT for a missing directory and for a missing file alike. */
-async function explain(command: Command, errno: string | null, error: unknown): Promise<{ text: string; missing: boolean }> {
+function explain(command: Command, errno: string | null, error: unknown): { text: string; missing: boolean } {
   const words: Record<string, string> = { ENOENT: 'no such file or directory', EACCES: 'permission denied', ENOTDIR: 'not a directory', E2BIG: 'argument list too long', EAGAIN: 'resource temporarily unavailable' };
   const word = words[errno ?? ''] ?? (error instanceof Error ? error.message : String(error));
-  const cwd = await stat(command.cwd).catch((reason: unknown) => reason as Error);
-  if (cwd instanceof Error) return { text: `chdir ${command.cwd}: ${words[errnoOf(cwd) ?? ''] ?? cwd.message}`, missing: false };
+  let cwd: Stats;
+  try {
+    cwd = statSync(command.cwd);
+  } catch (reason) {
+    return { text: `chdir ${command.cwd}: ${words[errnoOf(reason) ?? ''] ?? String(reason)}`, missing: false };
+  }
   if (!cwd.isDirectory()) return { text: `chdir ${command.cwd}: not a directory`, missing: false };
   return { text: `${command.file}: ${word}`, missing: errno === 'ENOENT' };
 }

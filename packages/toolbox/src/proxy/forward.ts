@@ -1,6 +1,5 @@
 import http from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { badRequest, ToolboxError } from '../errors.ts';
 
@@ -53,6 +52,9 @@ export async function request(incoming: IncomingMessage, outgoing: ServerRespons
   throw unreachable(target.port, reason);
 }
 
+/** Nobody takes connections at this address; nothing was sent. */
+const isRefusal = (error: NodeJS.ErrnoException): boolean => error.code === 'ECONNREFUSED' || error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT';
+
 type Result = 'done' | { readonly reason: string; readonly refused: boolean; readonly stale: boolean };
 
 function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: Target, host: string, hasBody: boolean): Promise<Result> {
@@ -75,8 +77,7 @@ function forward(incoming: IncomingMessage, outgoing: ServerResponse, target: Ta
     upstream.on('information', (info) => info.statusCode === 103 && outgoing.writeEarlyHints?.(info.headers as never));
     upstream.on('error', (error: NodeJS.ErrnoException) => {
       if (answered) return void outgoing.destroy();
-      const refused = error.code === 'ECONNREFUSED' || error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT';
-      resolve({ reason: error.code ?? error.message, refused, stale: upstream.reusedSocket });
+      resolve({ reason: error.code ?? error.message, refused: isRefusal(error), stale: upstream.reusedSocket });
     });
     outgoing.once('close', () => {
       if (!outgoing.writableFinished) upstream.destroy();
@@ -105,40 +106,60 @@ function passedOn(raw: readonly string[]): string[] {
   return kept;
 }
 
-/** WebSocket and every other protocol a request may switch to: the head goes on as it came, then bytes flow both ways. */
+/**
+ * WebSockets. The server's own answer decides: after its 101 bytes flow both ways; any other reply is handed back and ends the
+ * connection, so that nothing the client sends later can reach the server as if it were the opened socket.
+ */
 export async function upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   const target = targetOf(incoming.url!);
-  const upstream = await dial(target.port);
-  const lines = [`${incoming.method} ${target.path} HTTP/1.1`, `Host: localhost:${target.port}`];
-  for (let at = 0; at < incoming.rawHeaders.length; at += 2) {
-    if (incoming.rawHeaders[at]!.toLowerCase() !== 'host') lines.push(`${incoming.rawHeaders[at]}: ${incoming.rawHeaders[at + 1]}`);
-  }
-  upstream.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-  if (head.length > 0) upstream.write(head);
-  upstream.on('error', () => socket.destroy());
-  socket.on('error', () => upstream.destroy());
-  socket.on('close', () => upstream.destroy());
-  upstream.on('close', () => socket.destroySoon?.() ?? socket.destroy());
-  upstream.pipe(socket);
-  socket.pipe(upstream);
-}
-
-declare module 'node:stream' {
-  interface Duplex {
-    destroySoon?(): void;
-  }
-}
-
-async function dial(port: number): Promise<net.Socket> {
   let reason = '';
   for (const host of ADDRESSES) {
-    const socket = net.connect({ host, port, noDelay: true });
-    const failed = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
-      socket.once('connect', () => resolve(null));
-      socket.once('error', resolve);
-    });
-    if (!failed) return socket;
-    reason = failed.code ?? failed.message;
+    const result = await handshake(incoming, socket, head, target, host);
+    if (result === 'done') return;
+    reason = result.reason;
+    if (!result.refused) break;
   }
-  throw unreachable(port, reason);
+  throw unreachable(target.port, reason);
+}
+
+function handshake(incoming: IncomingMessage, socket: Duplex, head: Buffer, target: Target, host: string): Promise<Result> {
+  return new Promise((resolve) => {
+    const headers = [...passedOn(incoming.rawHeaders), 'Host', `localhost:${target.port}`, 'Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade!];
+    const upstream = http.request({ host, port: target.port, method: incoming.method!, path: target.path, headers, agent: false, setHost: false } as http.RequestOptions);
+    const gone = (): void => void upstream.destroy();
+    socket.once('close', gone);
+    upstream.once('upgrade', (reply, behind, first) => {
+      socket.write(headOf(reply, reply.rawHeaders));
+      if (first.length > 0) socket.write(first);
+      if (head.length > 0) behind.write(head);
+      tunnel(socket, behind);
+      resolve('done');
+    });
+    upstream.once('response', (reply) => {
+      socket.write(headOf(reply, [...passedOn(reply.rawHeaders), 'Connection', 'close']));
+      reply.pipe(socket);
+      reply.once('error', () => socket.destroy());
+      resolve('done');
+    });
+    upstream.on('error', (error: NodeJS.ErrnoException) => {
+      socket.off('close', gone);
+      resolve({ reason: error.code ?? error.message, refused: isRefusal(error), stale: false });
+    });
+    upstream.end();
+  });
+}
+
+function headOf(reply: IncomingMessage, headers: readonly string[]): string {
+  let text = `HTTP/1.1 ${reply.statusCode} ${reply.statusMessage}\r\n`;
+  for (let at = 0; at < headers.length; at += 2) text += `${headers[at]}: ${headers[at + 1]}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** Either side's end ends the other, at once when it broke and after its last bytes when it closed. */
+function tunnel(one: Duplex, other: Duplex): void {
+  for (const [from, to] of [[one, other], [other, one]] as const) {
+    from.on('error', () => to.destroy());
+    from.on('close', () => (from.readableEnded ? to.end() : to.destroy()));
+    from.pipe(to);
+  }
 }

@@ -49,9 +49,6 @@ async function cpuPercent(cpus: number): Promise<number> {
 
 const sample = async (): Promise<Sample> => ({ cpuSeconds: await cpuSeconds(), atMs: performance.now() });
 
-/** Live count of the bytes charged to the sandbox's disk, put there by the engine. */
-const DISK_USED_FILE = '/dev/.paddock/disk-used';
-
 /**
  * The quota and what is charged to it. The file system itself is shared with other sandboxes, so its own numbers only
  * count where no quota is set; with a quota and no count, what is used stays unsaid.
@@ -61,7 +58,7 @@ async function disk(): Promise<{ diskTotal: number; diskUsed?: number; diskFree?
   const whole = fs.blocks * fs.bsize;
   const quota = Number(process.env[TOOLBOX_ENV.diskBytes] ?? 0);
   if (!(quota > 0)) return { diskTotal: whole, diskUsed: (fs.blocks - fs.bfree) * fs.bsize, diskFree: fs.bavail * fs.bsize };
-  const used = Number.parseInt(await readFile(DISK_USED_FILE, 'utf8').catch(() => ''), 10);
+  const used = Number.parseInt(await readFile(process.env[TOOLBOX_ENV.diskUsedFile] ?? '', 'utf8').catch(() => ''), 10);
   if (!Number.isFinite(used)) return { diskTotal: quota };
   return { diskTotal: quota, diskUsed: Math.min(used, quota), diskFree: Math.max(0, quota - used) };
 }
