@@ -4,7 +4,7 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import {
   layoutOf, sandboxRunDir, toolboxSocket, type Layout, type PaddockConfig, type RunnerEvent, type RunnerImage, type RunnerSandbox, type SandboxSpec,
 } from '@paddock/contract';
+import { buildToolbox } from '../../toolbox/build.ts';
 
 /** Directory with the built layer of the default image; also read by the image store. */
 export const IMAGE_CACHE = process.env['PADDOCK_IMAGE_CACHE'] ?? '/var/tmp/paddock-test-cache';
@@ -138,8 +139,8 @@ export class TestRunner {
   }
 
   /** Standard output and error of a command. */
-  async output(id: string, command: string): Promise<string> {
-    return (await this.exec(id, command)).result.trim();
+  async output(id: string, command: string, timeoutSeconds = 30): Promise<string> {
+    return (await this.exec(id, command, timeoutSeconds)).result.trim();
   }
 
   /** Host pid of the sandbox's init. */
@@ -161,11 +162,12 @@ export class TestRunner {
   async #listen(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const call = request({ socketPath: this.layout.runnerSocket, path: '/v1/events' }, (response) => {
-        createInterface({ input: response }).on('line', (line) => {
+        const lines = createInterface({ input: response });
+        lines.on('line', (line) => {
           this.events.push({ ...(JSON.parse(line) as RunnerEvent), at: performance.now() });
           resolve();
         });
-        response.on('error', () => {});
+        for (const stream of [response, lines]) stream.on('error', () => {}); // the runner was killed
       });
       call.on('error', reject);
       call.end();
@@ -175,10 +177,20 @@ export class TestRunner {
 
 /** Boots a runner in a fresh data directory and waits for the image. */
 export async function bootRunner(): Promise<TestRunner> {
+  await buildGuest();
   const runner = new TestRunner(mkdtempSync('/tmp/paddock-runner-'));
   await runner.start();
   await runner.ready();
   return runner;
+}
+
+/** dist/guest/toolbox.cjs of the current sources, which the guest runtime takes in. */
+async function buildGuest(): Promise<void> {
+  const staging = join(ROOT, `dist/.guest-test-${process.pid}`);
+  const built = await buildToolbox(staging);
+  mkdirSync(join(ROOT, 'dist/guest'), { recursive: true });
+  renameSync(built, join(ROOT, 'dist/guest/toolbox.cjs'));
+  rmSync(staging, { recursive: true });
 }
 
 export function specOf(over: Partial<SandboxSpec> = {}): SandboxSpec {
@@ -244,5 +256,3 @@ function commandOf(pid: string): string {
     return ''; // ended meanwhile
   }
 }
-
-export { ROOT };

@@ -103,7 +103,8 @@ export class Launcher {
     } catch (error) {
       const reason = stop.aborted ? stop.reason : error;
       ending.abort(reason);
-      throw new RunnerError('START_FAILED', `The sandbox did not start: ${(reason as Error).message}${consoleTail(consoleFd)}`, error);
+      if (error instanceof RunnerError) throw error;
+      throw new RunnerError('START_FAILED', `The sandbox did not start: ${(reason as Error).message}${this.#outOfMemory(input.spec)}${consoleTail(consoleFd)}`, error);
     } finally {
       closeSync(listenFd);
       closeSync(consoleFd);
@@ -154,6 +155,10 @@ export class Launcher {
       cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, maskedPaths: MASKED_PATHS, openFiles: this.#openFiles,
     });
     writeFileSync(join(dir, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
+  }
+
+  #outOfMemory({ id, memoryGiB }: SandboxSpec): string {
+    return this.#parts.cgroups.oomKills(id) > 0 ? `. The kernel ended processes for lack of memory: its limit is ${memoryGiB} GiB` : '';
   }
 
   #watch(pid: number): RunningInit {
