@@ -4,7 +4,7 @@ import { glob } from '../src/files/glob.ts';
 test.each([
   ['*.ts', 'a.ts', true], ['*.ts', 'a.tsx', false], ['*', '', true], ['?', 'é', true], ['?', 'ab', false], ['[a-c]x', 'bx', true], ['[^a-c]x', 'bx', false],
   ['[^a-c]x', 'dx', true], ['[\\]]', ']', true], ['a\\*', 'a*', true], ['a\\*', 'ab', false], ['{a,b}', '{a,b}', true], ['a.c', 'abc', false], ['a\nb', 'a\nb', true],
-  ['*\n*', 'x\ny', true], ['[+-]', '', false], ['😀?', '😀a', true], ['^$', '^$', true], ['[z-a]', 'm', false],
+  ['*\n*', 'x\ny', true], ['[+-]', '', false], ['😀?', '😀a', true], ['^$', '^$', true], ['[z-a]', 'm', false], ['-5e', '-5e', true], ['a[😀-😂]', 'a😁', true], ['[!-/]', '+', true],
 ])('%j against %j is %s', (pattern, name, expected) => {
   if (pattern === '[+-]') expect(() => glob(pattern)).toThrow('pattern');
   else expect(glob(pattern).test(name)).toBe(expected);

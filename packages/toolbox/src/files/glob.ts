@@ -4,10 +4,11 @@ import { badRequest } from '../errors.ts';
  * A glob against one name, with Go's rules: `*`, `?`, `[a-z]`, `[^a-z]`, `\x`; no `**` and no braces.
  * A malformed pattern is refused.
  */
-export function glob(pattern: string): RegExp {
+export function glob(text: string): RegExp {
+  const pattern = [...text];
   let source = '';
   let at = 0;
-  const malformed = badRequest(`syntax error in pattern: ${pattern.slice(0, 200)}`);
+  const malformed = badRequest(`syntax error in pattern: ${text.slice(0, 200)}`);
   const literal = (): string => {
     let character = pattern[at++];
     if (character === '\\') character = pattern[at++];
@@ -47,7 +48,7 @@ export function glob(pattern: string): RegExp {
       if (pattern[at] === undefined || pattern[at] === ']' || pattern[at] === '-') throw malformed;
       const high = literal();
       // An empty range matches nothing and is no mistake.
-      if (low <= high) ranges += `${escape(low)}-${escape(high)}`;
+      if (low.codePointAt(0)! <= high.codePointAt(0)!) ranges += `${escape(low)}-${escape(high)}`;
       else if (ranges === '') ranges = '\\0';
     }
     at++;
@@ -55,4 +56,5 @@ export function glob(pattern: string): RegExp {
   }
 }
 
-const escape = (character: string): string => (/[\\^$.*+?()[\]{}|/-]/.test(character) ? `\\${character}` : character);
+/** Escapes by number: which characters may be escaped by a backslash depends on where they stand. */
+const escape = (character: string): string => (/[!-/:-@[-`{-~]/.test(character) ? `\\u{${character.codePointAt(0)!.toString(16)}}` : character);
