@@ -77,9 +77,8 @@ describe.each(SDKS)('errors as the typed classes of %s', (_name, sdk) => {
   });
 
   test('what is not there yet says so instead of pretending', async () => {
-    await withSandbox(sdk, {}, async (sandbox, daytona) => {
-      await expect(daytona.volume.list()).rejects.toMatchObject({ statusCode: 501 });
-      await expect(sandbox.git.status('.')).rejects.toMatchObject({ statusCode: 501 });
-    });
+    const daytona = client(sdk);
+    await expect(daytona.volume.list()).rejects.toMatchObject({ statusCode: 501 });
+    await expect(daytona.create({ volumes: [{ volumeId: 'v', mountPath: '/v' }] })).rejects.toMatchObject({ statusCode: 501 });
   });
 });
