@@ -1,81 +1,97 @@
-/** Makes a root file system from Debian's packages with mmdebstrap. */
+/** Makes a Debian root file system with mmdebstrap. */
 import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { MS, bindMount, mount, unmountAll } from '../sys/index.ts';
-import type { Recipe } from './slim.ts';
-
-export interface Progress {
-  /** 0..1 */
-  readonly fraction: number;
-  readonly text: string;
-}
+import { ProgressReader, type Progress } from './progress.ts';
+import type { Recipe } from './recipe.ts';
 
 export interface BootstrapInput {
   readonly recipe: Recipe;
-  /** Empty directory; holds the file system afterwards, also a failed one. */
-  readonly target: string;
-  /** null: mmdebstrap's own default for the suite. */
+  readonly suite: string;
+  /** null: mmdebstrap's own default */
   readonly mirror: string | null;
-  readonly signal: AbortSignal;
+  /** Empty directory that becomes the root file system. */
+  readonly root: string;
+  /** For mmdebstrap's own files. */
+  readonly scratch: string;
   readonly onProgress: (progress: Progress) => void;
+  readonly signal: AbortSignal;
 }
 
-/** Messages of mmdebstrap, and how far along they are: shares of the time of a bootstrap on the reference machine. */
-const MILESTONES: ReadonlyArray<readonly [RegExp, number, string]> = [
-  [/running apt-get update/i, 0.03, 'reading package lists'],
-  [/downloading packages with apt/i, 0.12, 'downloading packages'],
-  [/extracting archives/i, 0.3, 'unpacking the base system'],
-  [/installing essential packages/i, 0.36, 'installing the base system'],
-  [/downloading .*inside/i, 0.45, 'downloading tools'],
-  [/installing remaining packages/i, 0.5, 'installing tools'],
-  [/running --customize-hook/i, 0.85, 'adding the sandbox user'],
-  [/compileall/i, 0.88, 'compiling Python'],
-  [/cleaning package lists/i, 0.97, 'cleaning up'],
-];
+/** Lines of output that explain a failure. */
+const TAIL_LINES = 12;
 
-/** Lines of output kept for the message of a failure. */
-const TAIL_LINES = 8;
+/**
+ * In a PID namespace of its own that ends with this process, and a mount namespace: a build leaves no process and no mount
+ * behind, however it or the runner ends.
+ */
+const CONTAINED = ['--pdeathsig', 'KILL', '--', 'unshare', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', '--'];
+
+/** Of the runner's environment only what a download may need. */
+const KEPT_ENV = ['PATH', 'http_proxy', 'https_proxy', 'no_proxy'];
 
 export async function bootstrap(input: BootstrapInput): Promise<void> {
-  const { recipe, target, mirror, signal, onProgress } = input;
-  // Maintainer scripts write to /dev/null inside: the pool forbids device nodes, this view of the directory does not.
-  bindMount(target, target);
+  mkdirSync(input.scratch, { recursive: true, mode: 0o755 });
+  // Packages' scripts write to /dev/null inside: the pool forbids device nodes, this view of the directory does not.
+  bindMount(input.root, input.root);
   try {
-    mount(null, target, null, MS.BIND | MS.REMOUNT);
-    await run([
-      '--variant=minbase', '--mode=root', '--format=directory',
-      `--include=${recipe.packages.join(',')}`,
-      '--aptopt=APT::Install-Recommends "false"',
-      ...['doc', 'man', 'info', 'lintian'].map((dir) => `--dpkgopt=path-exclude=/usr/share/${dir}/*`),
-      '--dpkgopt=path-include=/usr/share/doc/*/copyright',
-      '--dpkgopt=path-exclude=/usr/share/locale/*',
-      ...recipe.customize.map((script) => `--customize-hook=${script}`),
-      recipe.suite, target, ...(mirror === null ? [] : [mirror]),
-    ], signal, onProgress);
+    mount(null, input.root, null, MS.BIND | MS.REMOUNT);
+    await run(input);
   } finally {
-    unmountAll(target);
+    unmountAll(input.root);
   }
+  // Device nodes were for the packages' scripts; a sandbox gets a /dev of its own.
+  const dev = join(input.root, 'dev');
+  rmSync(dev, { recursive: true });
+  mkdirSync(dev, { mode: 0o755 });
 }
 
-function run(args: readonly string[], signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    // setpriv: an orphan would go on writing into a directory that the next start removes.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'mmdebstrap', ...args], { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' });
-    const tail: string[] = [];
-    let fraction = 0;
-    const read = (line: string): void => {
+function run(input: BootstrapInput): Promise<void> {
+  const env: NodeJS.ProcessEnv = { LC_ALL: 'C.UTF-8', TMPDIR: input.scratch };
+  for (const name of KEPT_ENV) if (process.env[name] !== undefined) env[name] = process.env[name];
+  const child = spawn('setpriv', [...CONTAINED, 'mmdebstrap', ...mmdebstrapArgs(input)], {
+    env, stdio: ['ignore', 'pipe', 'pipe'], signal: input.signal, killSignal: 'SIGKILL',
+  });
+  const progress = new ProgressReader();
+  const tail: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => {
       tail.push(line);
       if (tail.length > TAIL_LINES) tail.shift();
-      const milestone = MILESTONES.find(([pattern]) => pattern.test(line));
-      if (milestone === undefined || milestone[1] <= fraction) return;
-      fraction = milestone[1];
-      onProgress({ fraction, text: milestone[2] });
-    };
-    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', read);
-    child.on('error', reject);
-    child.on('close', (code) => {
-      if (code === 0) resolve();
-      else reject(new Error(`mmdebstrap failed (${code ?? 'killed'}): ${tail.filter((line) => !line.startsWith('I:')).join(' | ') || tail.join(' | ')}`));
+      const report = progress.read(line);
+      if (report !== null) input.onProgress(report);
     });
+  }
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve() : reject(new Error(explain(code, tail)))));
   });
+}
+
+function mmdebstrapArgs({ recipe, suite, mirror, root }: BootstrapInput): string[] {
+  return [
+    '--mode=root',
+    '--variant=minbase',
+    '--format=directory',
+    '--verbose',
+    ...recipe.dpkgOptions.map((option) => `--dpkgopt=${option}`),
+    ...recipe.aptOptions.map((option) => `--aptopt=${option}`),
+    `--include=${recipe.packages.join(',')}`,
+    `--customize-hook=sh ${quoted(recipe.setupFile)} "$1"`,
+    suite,
+    root,
+    ...(mirror === null ? [] : [mirror]),
+  ];
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function explain(code: number | null, tail: readonly string[]): string {
+  if (code === 127) return 'mmdebstrap is not installed.';
+  const errors = tail.filter((line) => /^(?:E:|Err:)/.test(line));
+  return `mmdebstrap failed (${code ?? 'killed'}): ${(errors.length > 0 ? errors : tail).join(' | ').slice(-2000)}`;
 }

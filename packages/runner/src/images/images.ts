@@ -1,65 +1,84 @@
-/** The runner's images: unpacked layers by digest, one record an image, made once and kept. */
 import { createHash } from 'node:crypto';
-import { spawn } from 'node:child_process';
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { PaddockConfig, RunnerImage } from '@paddock/contract';
+import { RunnerError } from '../runner-error.ts';
 import type { PooledDisks, StorageLog } from '../storage/index.ts';
 import { unmountAll } from '../sys/index.ts';
 import type { Image, ImageConfig } from '../types.ts';
-import { bootstrap, type Progress } from './bootstrap.ts';
-import { recipeDigest, slim, type Recipe } from './slim.ts';
+import { bootstrap } from './bootstrap.ts';
+import { LayerCache, runTool } from './layer-cache.ts';
+import type { Progress } from './progress.ts';
+import { loadRecipe, type Recipe } from './recipe.ts';
 import { readUsers } from './users.ts';
+
+/** `<pool>/images/<name>.json`. Its presence says that every layer it names is whole and on disk. */
+interface ImageRecord {
+  readonly name: string;
+  /** Names of directories in the layers directory, topmost first. */
+  readonly layers: readonly string[];
+  readonly sizeBytes: number;
+  readonly config: Omit<ImageConfig, 'users'>;
+  /** What it was made from. */
+  readonly origin: { readonly recipe: string; readonly suite: string };
+}
 
 export interface ImagesInput {
   readonly disks: PooledDisks;
   readonly config: PaddockConfig['image'];
   readonly log: StorageLog;
+  /** Called with every change of an image's state; progress at most every PROGRESS_MS. */
   readonly onChange: (image: RunnerImage) => void;
-  /** Directory with tars of finished layers, read and filled; for machines that set up many instances, such as CI. */
+  /** Directory with tars of finished layers, read and filled; null: none. */
   readonly cacheDir?: string | null;
 }
 
-/** `<pool>/images/<name>.json` */
-interface ImageRecord {
-  readonly version: 1;
-  readonly name: string;
-  /** Digest of what it was made from: another recipe makes a new layer at the next start. */
-  readonly recipe: string;
-  /** Names in the layers directory, topmost first. */
-  readonly layers: readonly string[];
-  readonly sizeBytes: number;
-  readonly config: Omit<ImageConfig, 'users'>;
-}
+/** Fast enough for a progress bar, slow enough for a log. */
+const PROGRESS_MS = 200;
 
+/** A mirror that cannot be reached is tried again, twice as long later each time. */
+const RETRY_MS = { first: 30_000, longest: 600_000 } as const;
+
+/** The images of one runner. Their layers are shared by all sandboxes and never change. */
 export class Images {
   readonly #input: ImagesInput;
   readonly #recordsDir: string;
-  readonly #buildDir: string;
+  readonly #buildsDir: string;
   readonly #ready = new Map<string, Image>();
-  readonly #recipes = new Map<string, string>();
-  readonly #shown = new Map<string, RunnerImage>();
-  readonly #making = new Map<string, Promise<void>>();
-  readonly #closing = new AbortController();
+  readonly #unready = new Map<string, RunnerImage>();
+  readonly #building = new Map<string, Promise<Image>>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  readonly #retryDelays = new Map<string, number>();
+  readonly #stop = new AbortController();
 
   constructor(input: ImagesInput) {
     this.#input = input;
     this.#recordsDir = join(input.disks.poolDir, 'images');
-    this.#buildDir = join(input.disks.poolDir, 'building');
+    this.#buildsDir = join(input.disks.poolDir, 'tmp');
   }
 
-  /** Reads the records and removes what an interrupted build left. */
+  /** Loads the records and removes what builds that did not finish have left. */
   async open(): Promise<void> {
-    await this.#discardBuilds();
-    await mkdir(this.#recordsDir, { recursive: true, mode: 0o700 });
-    await mkdir(this.#buildDir, { recursive: true, mode: 0o700 });
-    for (const file of await readdir(this.#recordsDir)) {
-      if (!file.endsWith('.json')) continue;
+    mkdirSync(this.#recordsDir, { recursive: true, mode: 0o700 });
+    mkdirSync(this.#buildsDir, { recursive: true, mode: 0o700 });
+    for (const build of readdirSync(this.#buildsDir)) await this.#discard(build);
+    const used = new Set<string>();
+    let unreadable = 0;
+    for (const file of readdirSync(this.#recordsDir).filter((name) => name.endsWith('.json'))) {
       try {
-        await this.#adopt(JSON.parse(await readFile(join(this.#recordsDir, file), 'utf8')) as ImageRecord);
+        const record = JSON.parse(readFileSync(join(this.#recordsDir, file), 'utf8')) as ImageRecord;
+        record.layers.forEach((layer) => used.add(layer));
+        this.#ready.set(record.name, this.#load(record));
       } catch (error) {
-        this.#input.log.warn({ file, err: error }, 'an image record is not usable, the image will be made again');
+        unreadable += 1;
+        this.#input.log.warn({ file, err: error }, 'an image record is not usable; the image will be made again');
       }
+    }
+    // A record that cannot be read may name any layer.
+    if (unreadable > 0) return;
+    for (const layer of readdirSync(this.#input.disks.layersDir)) {
+      if (!used.has(layer)) await rm(join(this.#input.disks.layersDir, layer), { recursive: true, force: true });
     }
   }
 
@@ -68,143 +87,152 @@ export class Images {
   }
 
   list(): RunnerImage[] {
-    return [...this.#shown.values()];
+    const ready = [...this.#ready.values()].map((image): RunnerImage => ({ name: image.name, state: 'ready', sizeBytes: image.sizeBytes }));
+    return [...ready, ...this.#unready.values()];
   }
 
-  /** Makes the image unless it is there; one build at a time for each. A failure is shown in `list` and thrown. */
-  ensure(name: string): Promise<void> {
-    const recipe = this.#recipe(name);
-    if (this.#ready.has(name) && this.#recipes.get(name) === recipeDigest(recipe)) return Promise.resolve();
-    const running = this.#making.get(name);
+  /**
+   * The image, made from its recipe when it is not there. Callers at the same time share one build. A failed build is
+   * tried again later by itself, so the rejection is for whoever waits now.
+   */
+  ensure(name: string): Promise<Image> {
+    const ready = this.#ready.get(name);
+    if (ready !== undefined) return Promise.resolve(ready);
+    const running = this.#building.get(name);
     if (running !== undefined) return running;
-    const making = this.#make(recipe)
-      .catch((error: unknown) => {
-        // An older image of that name goes on being used.
-        if (!this.#ready.has(name)) this.#show({ name, state: 'failed', sizeBytes: null, reason: (error as Error).message });
-        throw error;
-      })
-      .finally(() => this.#making.delete(name));
-    this.#making.set(name, making);
-    return making;
+    const recipe = loadRecipe(name);
+    if (recipe === null) return Promise.reject(new RunnerError('IMAGE_NOT_FOUND', `There is no image ${name}.`));
+    const build = this.#make(name, recipe).finally(() => this.#building.delete(name));
+    this.#building.set(name, build);
+    return build;
   }
 
-  /** Ends builds; the next `open` cleans up after them. */
+  /** Ends builds in progress; the next runner begins them anew. */
   async close(): Promise<void> {
-    this.#closing.abort(new Error('the runner stops'));
-    await Promise.allSettled(this.#making.values());
+    this.#stop.abort();
+    this.#retries.forEach(clearTimeout);
+    await Promise.allSettled(this.#building.values());
   }
 
-  #recipe(name: string): Recipe {
-    if (name !== 'slim') throw new Error(`There is no recipe for an image "${name}"`);
-    return slim(this.#input.config.suite);
-  }
-
-  async #make(recipe: Recipe): Promise<void> {
-    const { name } = recipe;
-    const digest = recipeDigest(recipe);
+  async #make(name: string, recipe: Recipe): Promise<Image> {
     const since = performance.now();
-    const onProgress = (progress: Progress): void => {
-      if (!this.#ready.has(name)) this.#show({ name, state: 'preparing', sizeBytes: null, progress });
-    };
-    onProgress({ fraction: 0, text: 'preparing the default image' });
-    const target = join(this.#buildDir, digest.slice(0, 16));
-    await rm(target, { recursive: true, force: true });
-    await mkdir(target, { mode: 0o755 });
+    const report = this.#reporter(name);
+    report({ fraction: 0, text: 'Starting' });
+    const dir = join(this.#buildsDir, name);
+    const root = join(dir, 'root');
     try {
-      const cached = await this.#fromCache(digest, target, onProgress);
-      if (!cached) {
-        await bootstrap({ recipe, target, mirror: this.#input.config.mirror, signal: this.#closing.signal, onProgress });
-        await this.#toCache(digest, target);
-      }
-      const layer = await layerDigest(digest, target);
-      const final = join(this.#input.disks.layersDir, layer);
-      if (await exists(final)) await rm(target, { recursive: true, force: true });
-      else await rename(target, final);
-      const record: ImageRecord = {
-        version: 1, name, recipe: digest, layers: [layer], sizeBytes: await sizeOf(final),
-        config: { env: recipe.env, workDir: recipe.workDir, entrypoint: null },
-      };
-      await writeAtomically(join(this.#recordsDir, `${name}.json`), JSON.stringify(record));
-      await this.#adopt(record);
-      this.#input.log.info({ op: 'image', image: name, cached, sizeBytes: record.sizeBytes, ms: Math.round(performance.now() - since) }, 'image is ready');
+      await this.#discard(name);
+      mkdirSync(dir, { mode: 0o700 });
+      mkdirSync(root, { mode: 0o755 });
+      const cached = await this.#fill(root, recipe, report);
+      report({ fraction: 0.99, text: 'Storing the image' });
+      const image = await this.#store(name, root, recipe);
+      this.#retryDelays.delete(name);
+      this.#input.log.info({ image: name, cached, sizeBytes: image.sizeBytes, ms: Math.round(performance.now() - since) }, 'image made');
+      return image;
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#failed(name, error as Error);
+      throw error;
     } finally {
-      await rm(target, { recursive: true, force: true });
+      await this.#discard(name);
     }
   }
 
-  async #adopt(record: ImageRecord): Promise<void> {
+  /** @returns whether the content came from the cache */
+  async #fill(root: string, recipe: Recipe, onProgress: (progress: Progress) => void): Promise<boolean> {
+    const { suite, mirror } = this.#input.config;
+    const cache = this.#input.cacheDir ? new LayerCache(this.#input.cacheDir) : null;
+    const key = `${suite}-${recipe.digest}`;
+    if (cache?.has(key)) {
+      onProgress({ fraction: 0.5, text: 'Unpacking the cached image' });
+      await cache.unpack(key, root);
+      return true;
+    }
+    await bootstrap({ recipe, suite, mirror, root, scratch: join(root, '../scratch'), onProgress, signal: this.#stop.signal });
+    await cache?.store(key, root);
+    return false;
+  }
+
+  /** The layer is on disk before the record says so: the pool is flushed, then the record written in one step. */
+  async #store(name: string, root: string, recipe: Recipe): Promise<Image> {
+    const { suite } = this.#input.config;
+    const layer = await layerDigest(recipe, suite, root);
+    const size = await runTool('du', ['--summarize', '--one-file-system', '--block-size=1', root]);
+    await runTool('sync', ['--file-system', root]);
+    const target = join(this.#input.disks.layersDir, layer);
+    await rm(target, { recursive: true, force: true });
+    await rename(root, target);
+    const record: ImageRecord = {
+      name, layers: [layer], sizeBytes: Number.parseInt(size, 10), config: recipe.config, origin: { recipe: recipe.digest, suite },
+    };
+    await this.#write(record);
+    const image = this.#load(record);
+    this.#ready.set(name, image);
+    this.#unready.delete(name);
+    this.#input.onChange({ name, state: 'ready', sizeBytes: image.sizeBytes });
+    return image;
+  }
+
+  async #write(record: ImageRecord): Promise<void> {
+    const path = join(this.#recordsDir, `${record.name}.json`);
+    const file = await open(`${path}.new`, 'w', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(record, null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.new`, path);
+    const dir = await open(this.#recordsDir, 'r');
+    try {
+      await dir.sync();
+    } finally {
+      await dir.close();
+    }
+  }
+
+  #load(record: ImageRecord): Image {
     const layers = record.layers.map((layer) => join(this.#input.disks.layersDir, layer));
-    await Promise.all(layers.map((layer) => access(layer)));
-    this.#ready.set(record.name, { name: record.name, layers, sizeBytes: record.sizeBytes, config: { ...record.config, users: readUsers(layers) } });
-    this.#recipes.set(record.name, record.recipe);
-    this.#show({ name: record.name, state: 'ready', sizeBytes: record.sizeBytes });
+    return { name: record.name, layers, sizeBytes: record.sizeBytes, config: { ...record.config, users: readUsers(layers) } };
   }
 
-  #show(image: RunnerImage): void {
-    this.#shown.set(image.name, image);
+  #reporter(name: string): (progress: Progress) => void {
+    let reportedAt = -Infinity;
+    return (progress) => {
+      const image: RunnerImage = { name, state: 'preparing', sizeBytes: null, progress };
+      this.#unready.set(name, image);
+      const now = performance.now();
+      if (now - reportedAt < PROGRESS_MS) return;
+      reportedAt = now;
+      this.#input.onChange(image);
+    };
+  }
+
+  #failed(name: string, error: Error): void {
+    const image: RunnerImage = { name, state: 'failed', sizeBytes: null, reason: error.message };
+    this.#unready.set(name, image);
     this.#input.onChange(image);
+    const delayMs = Math.min(RETRY_MS.longest, (this.#retryDelays.get(name) ?? RETRY_MS.first / 2) * 2);
+    this.#retryDelays.set(name, delayMs);
+    this.#input.log.warn({ image: name, reason: error.message, retryMs: delayMs }, 'image could not be made');
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      this.ensure(name).catch(() => undefined); // this method has told of the failure
+    }, delayMs).unref();
+    this.#retries.add(timer);
   }
 
-  async #fromCache(digest: string, target: string, onProgress: (progress: Progress) => void): Promise<boolean> {
-    const { cacheDir } = this.#input;
-    if (!cacheDir || !(await exists(cacheFile(cacheDir, digest)))) return false;
-    onProgress({ fraction: 0.5, text: 'unpacking the cached image' });
-    await run('tar', ['--extract', '--numeric-owner', '--preserve-permissions', '--xattrs', '--xattrs-include=*', '--file', cacheFile(cacheDir, digest), '--directory', target]);
-    return true;
-  }
-
-  async #toCache(digest: string, target: string): Promise<void> {
-    const { cacheDir } = this.#input;
-    if (!cacheDir) return;
-    await mkdir(cacheDir, { recursive: true, mode: 0o700 });
-    const unfinished = `${cacheFile(cacheDir, digest)}.${process.pid}`;
-    await run('tar', ['--create', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--file', unfinished, '--directory', target, '.']);
-    await rename(unfinished, cacheFile(cacheDir, digest));
-  }
-
-  async #discardBuilds(): Promise<void> {
-    for (const name of await readdir(this.#buildDir).catch(() => [])) {
-      const dir = join(this.#buildDir, name);
-      for (const inner of ['proc', 'sys', 'dev/pts', 'dev/shm', 'dev']) unmountAll(join(dir, inner));
-      unmountAll(dir);
-      await rm(dir, { recursive: true, force: true });
-    }
+  /** Removes a build's directory, also one that an earlier runner of this mount namespace left mounted. */
+  async #discard(build: string): Promise<void> {
+    const dir = join(this.#buildsDir, build);
+    unmountAll(join(dir, 'root'));
+    await rm(dir, { recursive: true, force: true });
   }
 }
 
-/** Of the recipe and of every package's version in the result: two builds with the same content share a layer. */
-async function layerDigest(recipe: string, root: string): Promise<string> {
+/** Names a layer by what went in: recipe, suite and the version of every package. 64 hex digits. */
+async function layerDigest(recipe: Recipe, suite: string, root: string): Promise<string> {
   const status = await readFile(join(root, 'var/lib/dpkg/status'), 'utf8');
-  const packages = [...status.matchAll(/^(?:Package|Version): .*$/gm)].map(([line]) => line);
-  return createHash('sha256').update([recipe, ...packages].join('\n')).digest('hex');
-}
-
-function cacheFile(dir: string, digest: string): string {
-  return join(dir, `slim-${digest.slice(0, 16)}.tar`);
-}
-
-async function sizeOf(dir: string): Promise<number> {
-  return Number((await run('du', ['--summarize', '--bytes', dir])).split('\t')[0]);
-}
-
-async function writeAtomically(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(`${file}.new`, text, { flush: true });
-  await rename(`${file}.new`, file);
-}
-
-function run(command: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (err = (err + chunk.toString()).slice(-2_000)));
-    child.on('error', reject);
-    child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`${command} failed (${code}): ${err.trim()}`))));
-  });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
+  const packages = status.match(/^(?:Package|Version|Architecture): .*$/gm);
+  return createHash('sha256').update(JSON.stringify({ recipe: recipe.digest, suite, packages })).digest('hex');
 }

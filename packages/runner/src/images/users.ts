@@ -11,7 +11,7 @@ const MAX_BYTES = 1024 * 1024;
 /** Ids a sandbox can have: its user namespace maps 16 bits. */
 const MAX_ID = 65_535;
 
-/** @param layers absolute directories, topmost first: the first that has a file decides, as overlayfs does */
+/** @param layers absolute directories, topmost first: the first that has a file, or a whiteout of it, decides as in the overlay */
 export function readUsers(layers: readonly string[]): Users {
   return parseUsers(readFrom(layers, 'etc/passwd'), readFrom(layers, 'etc/group'));
 }
@@ -51,18 +51,22 @@ function readFrom(layers: readonly string[], path: string): string {
   return '';
 }
 
+/** @returns null when the layer has nothing of that name, '' when it is no regular file */
 function readInside(root: number, path: string): string | null {
   let fd: number;
   try {
     // O_NONBLOCK: a fifo in the place of a file must not hang the runner.
     fd = openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'EACCES', 'EXDEV'].includes(errorCode(error) ?? '')) return null;
+    const code = errorCode(error) ?? '';
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    // A link in circles; a whiteout or a node of no driver, which the pool's mount forbids to open.
+    if (['ELOOP', 'ENXIO', 'EACCES'].includes(code)) return '';
     throw error;
   }
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) return null;
+    if (!stat.isFile()) return '';
     const bytes = Buffer.alloc(Math.min(stat.size, MAX_BYTES));
     return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0));
   } finally {
