@@ -39,7 +39,9 @@ describe('root inside', () => {
   it('sees no file, name or device of the host', async () => {
     expect(await asRoot(`ls ${runner.layout.dataDir} ${runner.layout.runDir} 2>&1`)).not.toContain('pool');
     expect(await inside('hostname')).toBe(spec.id);
-    expect(await asRoot('cat /proc/self/mountinfo')).not.toContain(runner.layout.dataDir);
+    // A bind mount tells where its root lies in its file system: the guest runtime's is the only one from the host.
+    const fromHost = (await asRoot('cat /proc/self/mountinfo')).split('\n').filter((line) => line.includes(runner.layout.dataDir) || line.includes(runner.layout.runDir));
+    expect(fromHost.every((line) => line.includes(' /usr/lib/paddock ro,'))).toBe(true);
     expect(await inside('env; sudo cat /proc/1/environ')).not.toContain(hostname() === '' ? '\n' : `HOSTNAME=${hostname()}`);
     expect(await asRoot('mknod /tmp/disk b 8 0 2>&1; head -c1 /tmp/disk 2>&1')).toMatch(/not permitted|No such/);
     expect((await asRoot('ls /dev')).split('\n').sort()).toEqual(expect.not.arrayContaining(['sda', 'vda', 'kvm', 'mem', 'kmsg']));
@@ -52,7 +54,7 @@ describe('root inside', () => {
     // What remains belongs to namespaces of the sandbox's own: its network, IPC objects, pids, user namespaces.
     const foreign = written.split('\n').filter((path) => !/^\/proc\/sys\/(net|user|fs\/mqueue)\//.test(path) && !OWN_SETTINGS.has(path.replace('/proc/sys/kernel/', '')));
     expect(foreign.filter(Boolean)).toEqual([]);
-    expect(await asRoot('echo b > /proc/sysrq-trigger; echo c; mount -o remount,rw /sys; echo 1 > /sys/kernel/mm/ksm/run; cat /sys/kernel/mm/ksm/run')).toMatch(/c\s+0?$/);
+    expect(await asRoot('echo b > /proc/sysrq-trigger; echo c; mount -o remount,rw /sys; echo 1 > /sys/kernel/mm/ksm/run; cat /sys/kernel/mm/ksm/run')).toMatch(/^c$[^]*permission denied[^]*Read-only file system\n0$/m);
   });
 
   it('reads no kernel log, no memory, no keys and no identity of the machine', async () => {
@@ -80,7 +82,7 @@ describe('root inside', () => {
     expect(await inside('ulimit -c')).toBe('0');
     expect(Number(await inside('ulimit -n'))).toBeGreaterThanOrEqual(1024);
     expect(await inside('cat /proc/self/oom_score_adj')).toBe('500');
-    expect(await asRoot('echo -1000 > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj')).toBe('500');
+    expect(await asRoot('echo -1000 2>/dev/null > /proc/self/oom_score_adj; cat /proc/self/oom_score_adj')).toMatch(/500$/);
   });
 });
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bootRunner, type TestRunner } from './support.ts';
@@ -15,24 +15,28 @@ afterAll(async () => {
   rmSync(bait, { recursive: true, force: true });
 });
 
-/** Where the runtime puts something at the next start, each replaced by a link that points out of the sandbox. */
-const TARGETS = ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/etc', '/usr/lib/paddock', '/home/daytona', '/tmp', '/sys', '/proc', '/dev'];
+/** Where the runtime mounts or makes something at the next start. */
+const TARGETS = ['/etc/hosts', '/etc/resolv.conf', '/etc', '/usr/lib/paddock', '/usr/lib', '/home/daytona', '/tmp', '/sys', '/proc', '/dev'];
+const LINKS = (path: string): string[] => [path, `../../../../../../../../..${path}`];
 
 describe('a disk whose owner prepared it for the next start', () => {
-  it.each(TARGETS)('with %s as a link to a host path reaches nothing there', async (target) => {
+  it.each(TARGETS.flatMap((target) => [[target, 0] as const, [target, 1] as const]))('with %s as link %i to a host path reaches nothing there', async (target, kind) => {
     const spec = await runner.create({ user: 'root' });
     const before = statSync(bait);
-    // An overlay's upper layer takes the change where the mount on top of it is taken away first.
-    await runner.exec(spec.id, `umount -R ${target} 2>/dev/null; for link in ../../../../../../..${bait} ${bait}; do rm -rf ${target} 2>/dev/null || mv ${target} ${target}.old; ln -sfn $link ${target}; done; sync`, 20).catch(() => {});
+    const link = LINKS(bait)[kind]!;
+    // In a mount namespace of its own nothing is mounted on the target, so it can be moved away.
+    await runner.exec(spec.id, prepare(target, link), 20).catch(() => {});
     await runner.ask('POST', `/v1/sandboxes/${spec.id}/stop`, { force: true });
+    expect(readlinkSync(`/proc/${runner.pid}/root${runner.layout.dataDir}/pool/disks/${spec.id}/upper${target}`)).toBe(link);
+
     const { status } = await runner.put(spec);
     expect([200, 502]).toContain(status);
-    if (status === 200) await runner.exec(spec.id, `ls -la ${target}/ ; touch ${target}/planted`).catch(() => {});
+    if (status === 200) await runner.exec(spec.id, `ls -la ${target}/; touch ${target}/planted`).catch(() => {});
     expect(readdirSync(bait)).toEqual(['secret']);
     expect(statSync(bait).uid).toBe(before.uid);
     expect(statSync(bait).mode).toBe(before.mode);
     await runner.remove(spec.id);
-    expect(existsSync(join(bait, 'secret'))).toBe(true);
+    expect(readFileSync(join(bait, 'secret'), 'utf8')).toBe('untouched');
   });
 
   it('and whose passwd names itself root stays the user it was started as', async () => {
@@ -44,3 +48,18 @@ describe('a disk whose owner prepared it for the next start', () => {
     await runner.remove(spec.id);
   });
 });
+
+/** Python, because it needs no further file once it runs: the target may be the directory of all programs. */
+function prepare(target: string, link: string): string {
+  const mounts = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf', '/usr/lib/paddock', '/sys', '/proc', '/dev'];
+  const program = [
+    'import ctypes, os, shutil',
+    'libc = ctypes.CDLL(None)',
+    'libc.unshare(0x20000)',
+    ...mounts.map((path) => `libc.umount2(b"${path}", 2)`),
+    `shutil.rmtree("${target}", True)`,
+    `os.path.isfile("${target}") and os.remove("${target}")`,
+    `os.symlink("${link}", "${target}")`,
+  ].join('; ');
+  return `python3 -c '${program}'`;
+}

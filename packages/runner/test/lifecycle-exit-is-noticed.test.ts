@@ -49,7 +49,7 @@ describe('a toolbox that dies', () => {
     const spec = await runner.create({ env: { A: 'kept' } });
     const pid = runner.initPid(spec.id);
     for (let round = 0; round < 3; round++) {
-      await runner.exec(spec.id, 'sudo pkill -KILL -f toolbox.cjs').catch(() => {});
+      await runner.exec(spec.id, 'sudo pkill -KILL -f ^/usr/lib/paddock/lib/ld.so').catch(() => {});
       expect(await runner.output(spec.id, 'echo $A')).toBe('kept');
     }
     expect(runner.initPid(spec.id)).toBe(pid);
@@ -60,7 +60,7 @@ describe('a toolbox that dies', () => {
   it('does not take the programs it started with it', async () => {
     const spec = await runner.create();
     await runner.exec(spec.id, 'setsid sleep 1000 > /dev/null 2>&1 &');
-    await runner.exec(spec.id, 'sudo pkill -KILL -f toolbox.cjs').catch(() => {});
+    await runner.exec(spec.id, 'sudo pkill -KILL -f ^/usr/lib/paddock/lib/ld.so').catch(() => {});
     expect(await runner.output(spec.id, 'pgrep -x sleep | wc -l')).toBe('1');
     await runner.remove(spec.id);
   });
