@@ -28,7 +28,8 @@ export async function buildToolbox(outDir: string): Promise<string> {
     // Modules behind import() are bundled whole with all they import: of the contract only this page concerns the toolbox.
     alias: { '@paddock/contract': join(here, '../contract/src/toolbox-api.ts') },
     loader: { '.py': 'text' },
-    define: { PADDOCK_VERSION: JSON.stringify(version) },
+    // `ws` must not look for its optional native parts in directories of the sandbox's user.
+    define: { PADDOCK_VERSION: JSON.stringify(version), 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
     logLevel: 'warning',
   });
   return outfile;

@@ -7,7 +7,8 @@ import { TOOLBOX_ENV, TOOLBOX_PORT } from '@paddock/contract';
 import { recall } from './environment/environment.ts';
 import { Router } from './http/router.ts';
 import { createServer, listenOnDescriptor, listenOnLoopback } from './http/serve.ts';
-import { ROUTES } from './routes.ts';
+import { UpgradeRouter } from './http/upgrade.ts';
+import { ROUTES, UPGRADE_ROUTES } from './routes.ts';
 
 /** How long requests in progress may go on after SIGTERM. */
 const DRAIN_MS = 5_000;
@@ -20,7 +21,8 @@ const PORT_ENV = 'PADDOCK_TOOLBOX_PORT';
 const LOOPBACK_DELAY_MS = 50;
 
 recall();
-const server = createServer(new Router(ROUTES), () => import('./proxy/forward.ts'));
+const upgrades = new UpgradeRouter(UPGRADE_ROUTES);
+const server = createServer(new Router(ROUTES), upgrades, () => import('./proxy/forward.ts'));
 let loopback: net.Server | null = null;
 process.once('SIGTERM', stop);
 process.once('SIGINT', stop);
@@ -48,6 +50,7 @@ async function listenInside(only: boolean): Promise<void> {
 
 function stop(): void {
   loopback?.close();
+  upgrades.close();
   server.close(() => process.exit(0));
   server.closeIdleConnections();
   // A connection whose last reply is out is idle again without telling anyone.

@@ -2,6 +2,7 @@ import * as init from './environment/init.ts';
 import { handleHomeDir, handleVersion, handleWorkDir } from './environment/info.ts';
 import type { Handler } from './http/exchange.ts';
 import type { Route } from './http/router.ts';
+import type { UpgradeRoute } from './http/upgrade.ts';
 import { NOT_YET } from './not-yet.ts';
 
 const now = (handle: Handler) => () => Promise.resolve({ handle });
@@ -39,3 +40,6 @@ export const ROUTES: readonly Route[] = [
 
   ...NOT_YET,
 ];
+
+/** WebSocket routes. A path that also has a GET above answers plain requests there. */
+export const UPGRADE_ROUTES: readonly UpgradeRoute[] = [];

@@ -29,7 +29,7 @@ export function decode(text: string): string {
 }
 
 /** First value of a query parameter, or undefined. `+` is a blank: clients send form encoding. */
-export function query(exchange: Exchange, name: string): string | undefined {
+export function query(exchange: Pick<Exchange, 'search'>, name: string): string | undefined {
   if (exchange.search === '') return undefined;
   for (const pair of exchange.search.split('&')) {
     const equals = pair.indexOf('=');
@@ -39,7 +39,7 @@ export function query(exchange: Exchange, name: string): string | undefined {
   return undefined;
 }
 
-export function requiredQuery(exchange: Exchange, name: string): string {
+export function requiredQuery(exchange: Pick<Exchange, 'search'>, name: string): string {
   const value = query(exchange, name);
   if (value === undefined || value === '') throw badRequest(`query parameter '${name}' is required`);
   return value;

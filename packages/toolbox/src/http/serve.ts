@@ -6,6 +6,7 @@ import { badRequest, envelope, errnoOf, fromErrno, ToolboxError } from '../error
 import type { Exchange } from './exchange.ts';
 import { becameBusy } from './quiet.ts';
 import { MethodNotAllowed, type Router } from './router.ts';
+import type { UpgradeRouter } from './upgrade.ts';
 
 /** What takes a request whose path begins with `/proxy/`: kept apart because it must see the path untouched. */
 export interface ProxyRoute {
@@ -19,7 +20,7 @@ const PROXY_PREFIX = '/proxy/';
  * The HTTP server. Wire: headers within 10 s, idle connections kept 70 s, no limit on bodies and replies, which may
  * stream for hours. Header block up to 64 KiB: a 4,096-byte path percent-encoded in a query exceeds Node's 16 KiB.
  */
-export function createServer(router: Router, proxy: () => Promise<ProxyRoute>): http.Server {
+export function createServer(router: Router, upgrades: UpgradeRouter, proxy: () => Promise<ProxyRoute>): http.Server {
   const server = http.createServer({
     headersTimeout: 10_000,
     requestTimeout: 0,
@@ -27,22 +28,25 @@ export function createServer(router: Router, proxy: () => Promise<ProxyRoute>): 
     connectionsCheckingInterval: 10_000,
     maxHeaderSize: 64 * 1024,
     noDelay: true,
-    // Only a proxied WebSocket leaves HTTP; any other Upgrade header is an offer that is not taken.
-    shouldUpgradeCallback: (request: IncomingMessage) => request.url!.startsWith(PROXY_PREFIX) && request.headers.upgrade?.toLowerCase() === 'websocket',
+    // Only a WebSocket with a route of its own or behind the proxy leaves HTTP; any other Upgrade header is an offer that is not taken.
+    shouldUpgradeCallback: (request: IncomingMessage) => (isProxied(request) ? request.headers.upgrade?.toLowerCase() === 'websocket' : upgrades.takes(request)),
   } as http.ServerOptions);
   server.on('request', (request, response) => {
     becameBusy();
     void answer(router, proxy, request, response);
   });
   server.on('upgrade', (request, socket, head) => {
+    becameBusy();
     socket.on('error', () => socket.destroy());
-    proxy()
+    (isProxied(request) ? proxy() : Promise.resolve(upgrades))
       .then((route) => route.upgrade(request, socket, head))
       .catch((error: unknown) => refuse(socket, fromErrno(error), request.method ?? 'GET', request.url ?? '/'));
   });
   server.on('clientError', (error, socket) => refuse(socket, fromParser(error), '', ''));
   return server;
 }
+
+const isProxied = (request: IncomingMessage): boolean => request.url!.startsWith(PROXY_PREFIX);
 
 async function answer(router: Router, proxy: () => Promise<ProxyRoute>, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = request.url!;
@@ -51,7 +55,7 @@ async function answer(router: Router, proxy: () => Promise<ProxyRoute>, request:
   // The parser stops behind a request that offers to leave HTTP, whether or not the offer is taken.
   if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false;
   try {
-    if (url.startsWith(PROXY_PREFIX)) return await (await proxy()).request(request, response);
+    if (isProxied(request)) return await (await proxy()).request(request, response);
     const mark = url.indexOf('?');
     path = withoutTrailingSlashes(mark < 0 ? url : url.slice(0, mark));
     if (!path.startsWith('/')) throw badRequest('the request target must be a path');
