@@ -14,6 +14,11 @@ export const TOOLBOX_NODE_FLAGS: readonly string[] = [
 
 /**
  * Variables the engine sets for the toolbox process itself. It removes them from what it starts for the user, whose own
- * values come by `POST /init`. One malloc arena: glibc would otherwise keep one for each thread.
+ * values come by `POST /init`. They keep glibc from holding on to memory: one arena (it would otherwise keep one for each
+ * thread), blocks of 64 KiB, which is one read of a transfer, mapped on their own, and the heap's free end returned from 256 KiB on.
  */
-export const TOOLBOX_PROCESS_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
+export const TOOLBOX_PROCESS_ENV: Readonly<Record<string, string>> = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+  MALLOC_TRIM_THRESHOLD_: '262144',
+};
