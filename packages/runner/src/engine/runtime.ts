@@ -70,8 +70,12 @@ export class Runtime {
       const args = commandLine(name);
       const at = args.indexOf('--root');
       if (at < 0 || args[at + 1] !== this.#root) continue;
-      process.kill(Number(name), 'SIGKILL');
-      killed++;
+      try {
+        process.kill(Number(name), 'SIGKILL');
+        killed++;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // ended by itself
+      }
     }
     return killed;
   }

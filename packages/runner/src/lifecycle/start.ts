@@ -60,10 +60,10 @@ export async function start(parts: Parts, input: StartInput): Promise<Started> {
       spec, image: input.image, slot: taken, rootfs, resolver: parts.network.resolver, signal: input.signal, mark,
       onRunning: async (running) => {
         init = running;
-        await input.onRunning(running, taken.index);
+        // The sandbox has its own copy of the mount; the runner's goes while the toolbox starts.
+        await allDone([input.onRunning(running, taken.index), parts.disks.unmount(id)]);
       },
     });
-    await parts.disks.unmount(id);
     return { init: init as unknown as RunningInit, slot: taken.index, toolboxVersion };
   } catch (error) {
     await teardown(parts, { id, process: (init as RunningInit | null)?.process ?? null, slot: (slot as NetworkSlot | null)?.index ?? null });
