@@ -42,7 +42,14 @@ export interface ToolboxOptions {
   readonly port?: number;
 }
 
+/** Made once a test process, and gone with it. */
 let bundle: Promise<string> | null = null;
+
+function makeBundle(): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'paddock-toolbox-bundle-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return buildToolbox(dir);
+}
 
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
@@ -55,7 +62,7 @@ export async function freePort(): Promise<number> {
 
 /** Started, and stopped with all its files when the test ends. */
 export async function startToolbox(options: ToolboxOptions = {}): Promise<Toolbox> {
-  bundle ??= buildToolbox(mkdtempSync(join(tmpdir(), 'paddock-toolbox-bundle-')));
+  bundle ??= makeBundle();
   const script = await bundle;
   const base = mkdtempSync(join(tmpdir(), 'paddock-toolbox-'));
   chmodSync(base, 0o755);
