@@ -1,0 +1,23 @@
+/** What a served operation does otherwise than the server it stands in for, in words for its users. */
+export const DIFFERS: Readonly<Record<string, string>> = {
+  'GET /api/config': '`oidc` is filled because clients require it, but nothing answers there yet: use API keys',
+  'POST /api/api-keys': 'also with an API key that holds `manage:api_keys`; a key cannot grant what it does not hold',
+  'GET /api/api-keys': 'also with an API key that holds `manage:api_keys`',
+  'DELETE /api/api-keys/{name}': 'also with an API key; revocation counts at once, not after a cache ran out',
+  'POST /api/sandbox': 'answers with the true final state (`started`) and `Server-Timing`; `buildInfo`, volumes, secrets and linked sandboxes answer 501',
+  'DELETE /api/sandbox/{sandboxIdOrName}': 'accepted in every state, also while the sandbox is being created',
+  'POST /api/sandbox/{sandboxIdOrName}/network-settings': 'host and metadata addresses stay unreachable whatever the list says; with an allow list names resolve only if the list covers the resolvers (`0.0.0.0/0` does); `domainAllowList` answers 501',
+  'POST /api/sandbox/{sandboxIdOrName}/autoarchive/{value}': 'stored and shown; archiving itself is not there yet',
+  'GET /api/sandbox/{sandboxIdOrName}/ports/{port}/preview-url': 'an anonymous visitor of a private preview gets 401 (a page for browsers), not a redirect to a login',
+  'GET /api/sandbox/{sandboxIdOrName}/telemetry/logs': 'always empty: no telemetry store yet',
+  'GET /api/sandbox/{sandboxIdOrName}/telemetry/traces': 'always empty: no telemetry store yet',
+  'GET /api/sandbox/{sandboxIdOrName}/telemetry/traces/{traceId}': 'always empty: no telemetry store yet',
+  'GET /api/sandbox/{sandboxIdOrName}/telemetry/metrics': 'always empty: no telemetry store yet',
+  'GET /api/sandbox/{sandboxIdOrName}/build-logs-url': '404: nothing is built yet',
+  'GET /api/sandbox/{sandboxIdOrName}/build-logs': '404: nothing is built yet',
+  'POST /process/execute': 'a client that disconnects ends its command; output of a timed-out command is in the error\'s `details`',
+  'POST /process/code-run': '`argv` is quoted; JavaScript and TypeScript run on Paddock\'s own Node where the image has none',
+  'POST /init': 'only the server itself may call it; the gateway never forwards it',
+  'DELETE /files': 'a dangling symlink can be deleted',
+  'GET /port': 'IPv6 listeners are listed too',
+};
