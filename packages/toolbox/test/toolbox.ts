@@ -6,7 +6,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 import { buildToolbox } from '../build.ts';
 import { TOOLBOX_NODE_FLAGS, TOOLBOX_PROCESS_ENV } from '../src/index.ts';
 import { listeningSocket } from './listening-socket.ts';
@@ -42,12 +42,17 @@ export interface ToolboxOptions {
   readonly port?: number;
 }
 
-/** Made once a test process, and gone with it. */
+/** Made once a test file, and gone with it. */
 let bundle: Promise<string> | null = null;
+let bundleDir: string | null = null;
+
+afterAll(() => {
+  if (bundleDir !== null) rmSync(bundleDir, { recursive: true, force: true });
+});
 
 function makeBundle(): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'paddock-toolbox-bundle-'));
-  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  bundleDir = dir;
   return buildToolbox(dir);
 }
 
