@@ -6,7 +6,7 @@ export async function demo(apiUrl: string, apiKey: string): Promise<void> {
   const sandbox = await step('create a sandbox', () => daytona.create({ language: 'python' }), (made) => made.id);
   try {
     await step('run Python in it', () => sandbox.process.codeRun('import sys\nprint(f"{6 * 7} from Python {sys.version.split()[0]}")'), (run) => run.result.trim());
-    await step('run a command in it', () => sandbox.process.executeCommand('echo "$(id -un) on $(uname -s), $(nproc) cores"'), (run) => run.result.trim());
+    await step('run a command in it', () => sandbox.process.executeCommand('echo "$(whoami) in $PWD"'), (run) => run.result.trim());
   } finally {
     await step('delete it', () => sandbox.delete(), () => 'gone');
   }

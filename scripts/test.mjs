@@ -10,7 +10,7 @@ import { node, root, runScript, setup } from './setup.mjs';
 const PROJECTS = ['packages', 'server', 'chaos'];
 
 /** Debian is bootstrapped once a machine; every server that a test starts takes it from here. */
-process.env.PADDOCK_IMAGE_CACHE ??= '/var/cache/paddock/images';
+process.env.PADDOCK_IMAGE_CACHE ??= '/var/tmp/paddock-test-cache';
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 

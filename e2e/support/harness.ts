@@ -88,7 +88,7 @@ export async function startPaddock({ warmPool = '0', env = {} }: PaddockOptions 
 
 /** Debian is bootstrapped once a machine, not once a test file. */
 function imageCache(): string {
-  return '/var/cache/paddock/images';
+  return '/var/tmp/paddock-test-cache';
 }
 
 /** Resolves when the instance's state file says ready; rejects when the supervisor ends or the image fails. */
