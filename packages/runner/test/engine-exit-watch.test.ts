@@ -12,11 +12,11 @@ async function stranger(script: string): Promise<number> {
 }
 
 describe('watching a process that is no child', () => {
-  it('tells its end and status within 100 ms', async () => {
+  it('tells its end and status within a second', async () => {
     const pid = await stranger('sleep 0.3; exit 7');
     const since = performance.now();
     const status = await exits.watch(pid)!.ended;
-    expect(performance.now() - since).toBeLessThan(400);
+    expect(performance.now() - since).toBeLessThan(1_300);
     expect(describeStatus(status)).toBe('status 7');
   });
 
