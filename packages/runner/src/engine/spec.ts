@@ -72,7 +72,7 @@ const CAPABILITIES = [
  */
 export const MASKED_PATHS: readonly string[] = [
   '/proc/kcore', '/proc/keys', '/proc/key-users', '/proc/sysrq-trigger', '/proc/kmsg', '/proc/timer_list', '/proc/acpi', '/proc/scsi',
-  '/sys/firmware', '/sys/class/dmi', '/sys/devices/virtual/dmi',
+  '/sys/firmware', '/sys/class/dmi', '/sys/devices/virtual/dmi', '/sys/fs/btrfs',
 ];
 
 /**
