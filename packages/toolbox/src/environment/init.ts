@@ -1,6 +1,7 @@
 import { type Exchange, readJson, sendJson } from '../http/exchange.ts';
 import { optionalEnv, optionalText, optionalTexts } from '../http/fields.ts';
 import { applyInit, claimEntrypoint } from './environment.ts';
+import { version } from './info.ts';
 
 /**
  * `POST /init`: what the sandbox is told at start. Answered as soon as the toolbox serves: the reply is the signal that it is ready.
@@ -16,5 +17,5 @@ export async function handle(exchange: Exchange): Promise<void> {
     const { startEntrypoint } = await import('../process/entrypoint.ts');
     startEntrypoint(entrypoint);
   }
-  sendJson(exchange, 200, { message: 'Initialized' });
+  sendJson(exchange, 200, { message: 'Initialized', version });
 }
