@@ -5,17 +5,29 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, watch, writeF
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Layout, layoutOf } from '@paddock/contract';
-import { type InstanceState, progressLine, readState, runningInstance } from '@paddock/cli';
+import { type InstanceState, progressLine, readState, resolveConfig, runningInstance } from '@paddock/cli';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cli = join(root, 'dist/cli.mjs');
 
-const dataDir = process.env['PADDOCK_DATA_DIR'] || '/var/lib/paddock';
-const layout = layoutOf(dataDir, process.env['PADDOCK_RUN_DIR'] || undefined);
+const settings = resolveConfig({ flags: {}, env: process.env, configFile: null });
+if (!settings.ok) {
+  for (const problem of settings.problems) console.error(problem);
+  process.exit(2);
+}
+const { dataDir, runRoot, adminApiKey } = settings.config;
+const layout = layoutOf(dataDir, runRoot);
 const logFile = join(layout.logDir, 'paddock.log');
+const credentialsFile = join(dataDir, 'credentials.json');
 
-const apiKey = keepKey();
-if (!runningInstance(layout)) await start();
+const running = runningInstance(layout) !== null;
+const known = adminApiKey ?? keptKey();
+if (running && known === null) {
+  console.error(`A server already runs on ${dataDir}. Set PADDOCK_ADMIN_API_KEY to the key it printed at its first start.`);
+  process.exit(1);
+}
+const apiKey = known ?? `dtn_${randomBytes(32).toString('hex')}`;
+if (!running) await start();
 const state = await ready(layout);
 
 const apiUrl = `${state.publicUrl}/api`;
@@ -38,16 +50,9 @@ Next, in a project of your own:
 API documentation: ${apiUrl}    Stop the server: npm run quickstart -- --stop`);
 process.exit(0);
 
-/** The key of earlier runs, or PADDOCK_ADMIN_API_KEY, or a new one; in a file that only root reads. */
-function keepKey(): string {
-  const file = join(dataDir, 'credentials.json');
-  const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { apiKey: string }).apiKey : null;
-  const key = process.env['PADDOCK_ADMIN_API_KEY'] || kept || `dtn_${randomBytes(32).toString('hex')}`;
-  if (key !== kept) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(file, `${JSON.stringify({ apiKey: key })}\n`, { mode: 0o600 });
-  }
-  return key;
+/** The key of an earlier run. */
+function keptKey(): string | null {
+  return existsSync(credentialsFile) ? (JSON.parse(readFileSync(credentialsFile, 'utf8')) as { apiKey: string }).apiKey : null;
 }
 
 /** Starts the server so that it outlives this script and its terminal; returns once it has said that it exists. */
@@ -55,6 +60,7 @@ function start(): Promise<void> {
   console.log('==> Starting Paddock');
   mkdirSync(layout.logDir, { recursive: true, mode: 0o700 });
   mkdirSync(layout.runDir, { recursive: true, mode: 0o755 });
+  writeFileSync(credentialsFile, `${JSON.stringify({ apiKey })}\n`, { mode: 0o600 });
   const log = openSync(logFile, 'a', 0o600);
   const server = spawn(process.execPath, [cli, 'up'], { detached: true, stdio: ['ignore', log, log], cwd: '/', env: { ...process.env, PADDOCK_ADMIN_API_KEY: apiKey } });
   closeSync(log);
@@ -67,13 +73,17 @@ function start(): Promise<void> {
 async function ready(of: Layout): Promise<InstanceState> {
   const shown = process.stdout.isTTY;
   let said = '';
+  let tenth = -1;
   await follow(of, () => {
     const now = readState(of);
     if (now?.phase === 'failed') giveUp(`The default image could not be made: ${now.progress?.text}`);
     if (now?.phase === 'preparing' && now.progress) {
-      const line = shown ? `\r\x1b[K${progressLine(now.progress, process.stdout.columns ?? 80)}` : `    ${now.progress.text}\n`;
-      if (line !== said) process.stdout.write(line);
+      // Without a terminal a line for each tenth: nobody watches, somebody may read.
+      const line = shown ? `\r\x1b[K${progressLine(now.progress, process.stdout.columns ?? 80)}` : `    ${Math.round(now.progress.fraction * 100)}% ${now.progress.text}\n`;
+      const due = shown ? line !== said : Math.floor(now.progress.fraction * 10) !== tenth;
+      if (due) process.stdout.write(line);
       said = line;
+      tenth = Math.floor(now.progress.fraction * 10);
     }
     return now?.phase === 'ready';
   });

@@ -33,7 +33,8 @@ function checkMachine() {
 
 function installNpmPackages() {
   if (isInstalled()) return;
-  run('Installing npm packages', 'npm', ['ci', '--no-audit', '--no-fund']);
+  // Warnings are about the Node that npm runs on and about install scripts; neither matters to the pinned Node and to what is shipped built.
+  run('Installing npm packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 /** node_modules holds exactly the versions of the lock file; npm writes down what it installed. */

@@ -1,4 +1,5 @@
 /** Paddock's command line; what scripts and other packages' tests use of it. */
+export { resolveConfig } from './config/index.ts';
 export { describeTrace, destroyInstance, findCgroups, findTraces, type Trace } from './instance/index.ts';
 export { type ProcessIdentity, isAlive } from './host/process-identity.ts';
 export { startPostgres, type Postgres, type PostgresOptions } from './postgres/index.ts';
