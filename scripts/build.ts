@@ -65,7 +65,7 @@ async function buildAll(): Promise<string[]> {
   const inputs = new Set(ALWAYS);
 
   const bundles = await Promise.all(
-    PROCESSES.filter((name) => existsSync(join(root, `packages/${name}/src/main.ts`))).map((name) =>
+    PROCESSES.map((name) =>
       build({
         absWorkingDir: root,
         entryPoints: [join(root, `packages/${name}/src/main.ts`)],
