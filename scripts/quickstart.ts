@@ -79,7 +79,7 @@ async function ready(of: Layout): Promise<InstanceState> {
     if (now?.phase === 'failed') giveUp(`The default image could not be made: ${now.progress?.text}`);
     if (now?.phase === 'preparing' && now.progress) {
       // Without a terminal a line for each tenth: nobody watches, somebody may read.
-      const line = shown ? `\r\x1b[K${progressLine(now.progress, process.stdout.columns ?? 80)}` : `    ${Math.round(now.progress.fraction * 100)}% ${now.progress.text}\n`;
+      const line = shown ? `\r\x1b[K${progressLine(now.progress, process.stdout.columns || 80)}` : `    ${Math.round(now.progress.fraction * 100)}% ${now.progress.text}\n`;
       const due = shown ? line !== said : Math.floor(now.progress.fraction * 10) !== tenth;
       if (due) process.stdout.write(line);
       said = line;

@@ -35,7 +35,7 @@ interface Entry {
 function parseEntry(line: string): Entry {
   if (line.startsWith('{')) {
     try {
-      const { level, msg, time: _time, pid: _pid, hostname: _hostname, name: _name, v: _v, ...rest } = JSON.parse(line) as Record<string, unknown>;
+      const { level, msg, time: _time, pid: _pid, hostname: _hostname, name: _name, part: _part, v: _v, ...rest } = JSON.parse(line) as Record<string, unknown>;
       if (typeof level === 'number') return { level, msg: String(msg ?? ''), rest };
     } catch {
       // not JSON after all: shown as text
@@ -78,7 +78,7 @@ function terminalOutput(stream: NodeJS.WriteStream, threshold: number): Output {
     log: (level, msg, rest = {}) => write('supervisor', { level: LEVELS[level], msg, rest }),
     say: (lines) => print(lines.join('\n')),
     progress(state) {
-      const columns = stream.columns ?? 80;
+      const columns = stream.columns || 80;
       const line = state === null ? '' : progressLine(state, columns);
       if (line !== bar) stream.write(`\r\x1b[K${line}`);
       bar = line;
