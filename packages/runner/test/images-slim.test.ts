@@ -27,7 +27,7 @@ describe('the slim image', () => {
     images = create();
     await images.open();
     mkdirSync(join(disks.layersDir, 'nobody-refers-to-this'));
-    mkdirSync(join(disks.poolDir, 'tmp/slim/root'), { recursive: true });
+    mkdirSync(join(disks.layersDir, '.builds/slim/root'), { recursive: true });
     image = await images.ensure('slim');
     // A view in which /dev/null can be made, for programs run in it.
     bindMount(image.layers[0]!, image.layers[0]!);
@@ -90,15 +90,15 @@ describe('the slim image', () => {
 
   it('is found again after a restart, without what nobody refers to', async () => {
     seen.length = 0;
-    mkdirSync(join(disks.poolDir, 'tmp/left-over/root'), { recursive: true });
+    mkdirSync(join(disks.layersDir, '.builds/left-over/root'), { recursive: true });
     mkdirSync(join(disks.layersDir, 'left-over'));
     const again = create();
     await again.open();
     expect(again.get('slim')).toEqual(image);
     expect(await again.ensure('slim')).toEqual(image);
     expect(seen).toEqual([]);
-    expect(readdirSync(disks.layersDir)).toHaveLength(1);
-    expect(readdirSync(join(disks.poolDir, 'tmp'))).toEqual([]);
+    expect(readdirSync(disks.layersDir).filter((name) => !name.startsWith('.'))).toHaveLength(1);
+    expect(readdirSync(join(disks.layersDir, '.builds'))).toEqual([]);
     await again.close();
   });
 

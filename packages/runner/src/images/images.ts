@@ -34,6 +34,9 @@ export interface ImagesInput {
   readonly cacheDir?: string | null;
 }
 
+/** Among the layers, as only what is made there has the inode numbers of layers. Names with a dot are no layers. */
+const BUILDS = '.builds';
+
 /** Fast enough for a progress bar, slow enough for a log. */
 const PROGRESS_MS = 200;
 
@@ -55,7 +58,7 @@ export class Images {
   constructor(input: ImagesInput) {
     this.#input = input;
     this.#recordsDir = join(input.disks.poolDir, 'images');
-    this.#buildsDir = join(input.disks.poolDir, 'tmp');
+    this.#buildsDir = join(input.disks.layersDir, BUILDS);
   }
 
   /** Loads the records and removes what builds that did not finish have left. */
@@ -78,7 +81,7 @@ export class Images {
     // A record that cannot be read may name any layer.
     if (unreadable > 0) return;
     for (const layer of readdirSync(this.#input.disks.layersDir)) {
-      if (!used.has(layer)) await rm(join(this.#input.disks.layersDir, layer), { recursive: true, force: true });
+      if (!layer.startsWith('.') && !used.has(layer)) await rm(join(this.#input.disks.layersDir, layer), { recursive: true, force: true });
     }
   }
 

@@ -1,9 +1,11 @@
-import { chmodSync, mkdirSync, readdirSync, statfsSync } from 'node:fs';
+import { chmodSync, closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layout } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
+import { errorCode } from '../sys/index.ts';
 import type { Disks, NetworkSlot } from '../types.ts';
 import { createSubvolume, destroySubvolume, enableQuota, limitSubvolume } from './btrfs.ts';
+import { LAYERS } from './inode-space.ts';
 import type { StorageLog } from './log.ts';
 import { Overlays } from './overlay.ts';
 import { closePool, openPool, withDirectory, type Pool } from './pool.ts';
@@ -14,6 +16,9 @@ import { QuotaSweep } from './quota-sweep.ts';
  * and not in the file system's metadata, which would turn the whole pool read-only.
  */
 const RESERVE_BYTES = 512 * 1024 ** 2;
+
+/** Name of a deleted disk in its trash directory. */
+const DISCARDED = 'disk';
 
 export interface DiskSettings {
   readonly layout: Layout;
@@ -28,6 +33,7 @@ export class BtrfsDisks implements Disks {
   readonly recordsDir: string;
   readonly layersDir: string;
   readonly #disksDir: string;
+  readonly #trashDir: string;
   readonly #settings: DiskSettings;
   readonly #overlays: Overlays;
   readonly #sweep: QuotaSweep;
@@ -37,29 +43,31 @@ export class BtrfsDisks implements Disks {
     this.#settings = settings;
     this.poolDir = join(settings.layout.dataDir, 'pool');
     this.recordsDir = join(this.poolDir, 'records');
-    this.layersDir = join(this.poolDir, 'layers');
+    this.layersDir = join(this.poolDir, LAYERS);
     this.#disksDir = join(this.poolDir, 'disks');
+    this.#trashDir = join(this.poolDir, 'trash');
     this.#overlays = new Overlays(settings.layout.runDir);
     this.#sweep = new QuotaSweep(this.poolDir);
   }
 
   async open(): Promise<void> {
     const { layout, sizeGiB, device, log } = this.#settings;
-    this.#overlays.open();
+    await this.#overlays.open();
     this.#pool = await openPool({ dataDir: layout.dataDir, sizeGiB, device, label: `paddock-${layout.instance}` });
     chmodSync(this.poolDir, 0o700);
-    for (const dir of [this.#disksDir, this.recordsDir, this.layersDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const dir of [this.#disksDir, this.#trashDir, this.recordsDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
     const quotas = withDirectory(this.poolDir, enableQuota);
+    chmodSync(this.layersDir, 0o700);
+    for (const name of readdirSync(this.#trashDir)) await this.#empty(join(this.#trashDir, name));
     if (this.#sweep.run() > 0) this.#sweep.later();
     log.info({ device: device ?? this.#pool.file, quotas, ...(await this.usage()) }, 'storage pool open');
   }
 
   async create(id: string, quotaBytes: number): Promise<void> {
     const disk = this.#disk(id);
-    if (withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id)) && this.#freeBytes() < RESERVE_BYTES) {
-      await this.destroy(id);
-      throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
-    }
+    const known = existsSync(disk);
+    if (!known && this.#freeBytes() < RESERVE_BYTES) throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
+    if (!known) withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id));
     withDirectory(disk, (fd) => limitSubvolume(fd, quotaBytes));
     for (const name of ['upper', 'work']) mkdirSync(join(disk, name), { recursive: true, mode: 0o755 });
   }
@@ -73,13 +81,22 @@ export class BtrfsDisks implements Disks {
   }
 
   async unmount(id: string): Promise<void> {
-    this.#overlays.unmount(id);
+    await this.#overlays.unmount(id);
   }
 
+  /** Out of the list at once. Deleted in a directory of its own, as the kernel holds that for as long as it takes. */
   async destroy(id: string): Promise<void> {
-    this.#disk(id);
-    this.#overlays.unmount(id);
-    if (withDirectory(this.#disksDir, (fd) => destroySubvolume(fd, id))) this.#sweep.later();
+    const disk = this.#disk(id);
+    await this.#overlays.unmount(id);
+    const trash = mkdtempSync(join(this.#trashDir, '-'));
+    try {
+      renameSync(disk, join(trash, DISCARDED));
+    } catch (error) {
+      rmdirSync(trash);
+      if (errorCode(error) === 'ENOENT') return;
+      throw error;
+    }
+    await this.#empty(trash);
   }
 
   async list(): Promise<string[]> {
@@ -94,7 +111,7 @@ export class BtrfsDisks implements Disks {
 
   async close(): Promise<void> {
     this.#sweep.close();
-    this.#overlays.unmountEverything();
+    await this.#overlays.unmountEverything();
     if (this.#pool !== null) closePool(this.#pool);
     this.#pool = null;
   }
@@ -106,6 +123,20 @@ export class BtrfsDisks implements Disks {
     if (this.#pool?.file == null) return free;
     const below = statfsSync(this.#pool.file);
     return Math.min(free, below.bavail * below.bsize);
+  }
+
+  /** @param trash directory that holds at most a discarded disk */
+  async #empty(trash: string): Promise<void> {
+    const fd = openSync(trash, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      if (existsSync(join(trash, DISCARDED))) {
+        await destroySubvolume(fd, DISCARDED);
+        this.#sweep.later();
+      }
+    } finally {
+      closeSync(fd);
+    }
+    rmdirSync(trash);
   }
 
   #disk(id: string): string {

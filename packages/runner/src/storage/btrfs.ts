@@ -2,7 +2,7 @@
  * ioctls of btrfs. Argument layouts are those of <linux/btrfs.h>; all numbers little-endian.
  * Every function takes a descriptor of some directory of the file system and returns at once unless it says otherwise.
  */
-import { errorCode, ioRead, ioReadWrite, ioWrite, ioctl } from '../sys/index.ts';
+import { errorCode, ioNone, ioRead, ioReadWrite, ioWrite, ioctl, ioctlInBackground, ioctlNumber } from '../sys/index.ts';
 
 const MAGIC = 0x94;
 
@@ -34,16 +34,21 @@ const SEARCH_KEY_SIZE = 104;
 /** struct btrfs_ioctl_search_header { u64 transid, objectid, offset; u32 type, len; } */
 const SEARCH_HEADER_SIZE = 32;
 
+/** Commits and waits for it. */
+const SYNC = ioNone(MAGIC, 8);
+
 const MAX_U64 = (1n << 64n) - 1n;
 const FIRST_FREE_OBJECTID = 256n;
 const ROOT_TREE = 1n;
 const QUOTA_TREE = 8n;
+const CHUNK_TREE = 3n;
 const ROOT_ITEM_KEY = 132;
+const CHUNK_ITEM_KEY = 228;
 const QGROUP_INFO_KEY = 242;
 
-/** Offset of the superblock on the device and of the magic in it. */
-const SUPERBLOCK_MAGIC_AT = 0x10000 + 0x40;
-export const SUPERBLOCK_MAGIC = { at: SUPERBLOCK_MAGIC_AT, text: '_BHRfS_M' } as const;
+/** struct btrfs_super_block: where it is on the device, and offsets in it. */
+export const SUPERBLOCK = { at: 0x10000, size: 4096, magic: 64, nodeSize: 148, checksumType: 196 } as const;
+export const SUPERBLOCK_MAGIC = '_BHRfS_M';
 
 /** @returns false when an entry of that name exists */
 export function createSubvolume(parentFd: number, name: string): boolean {
@@ -56,15 +61,12 @@ export function createSubvolume(parentFd: number, name: string): boolean {
   }
 }
 
-/** Unlinks the subvolume; the file system's cleaner frees its space after the next commit. @returns false when there was none */
-export function destroySubvolume(parentFd: number, name: string): boolean {
-  try {
-    ioctl(parentFd, SNAP_DESTROY, volArgs(name), 'BTRFS_IOC_SNAP_DESTROY', name);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
+/**
+ * Unlinks the subvolume; the file system's cleaner frees its space after the next commit. Takes up to seconds when many of
+ * its files are in the kernel's caches, and holds the parent directory meanwhile.
+ */
+export async function destroySubvolume(parentFd: number, name: string): Promise<void> {
+  await ioctlInBackground(parentFd, SNAP_DESTROY, volArgs(name), 'BTRFS_IOC_SNAP_DESTROY', name);
 }
 
 /** Id of the subvolume that holds the directory. */
@@ -118,6 +120,35 @@ export function removeQgroup(fd: number, id: bigint): boolean {
   }
 }
 
+/** Writes everything to the device. Blocks; for a file system nobody uses yet. */
+export function syncFileSystem(fd: number): void {
+  ioctlNumber(fd, SYNC, 0, 'BTRFS_IOC_SYNC');
+}
+
+export interface RootLocation {
+  readonly subvolume: bigint;
+  /** Address of the root block in the file system, as block headers state it. */
+  readonly logical: bigint;
+  /** Byte offsets of its copies on the one device. */
+  readonly copies: readonly number[];
+}
+
+/** Where the top block of a subvolume's tree is on disk; true until the next commit. */
+export function locateRoot(fd: number, subvolume: bigint): RootLocation {
+  const root = searchTree(fd, ROOT_TREE, ROOT_ITEM_KEY).find(({ objectid }) => objectid === subvolume);
+  if (root === undefined) throw new Error(`no subvolume ${subvolume}`);
+  // struct btrfs_root_item: struct btrfs_inode_item (160 bytes); u64 generation, root_dirid, bytenr
+  const logical = root.data.readBigUInt64LE(176);
+  for (const { offset, data } of searchTree(fd, CHUNK_TREE, CHUNK_ITEM_KEY)) {
+    // struct btrfs_chunk: u64 length, owner, stripe_len, type; u32 io_align, io_width, sector_size; u16 num_stripes, sub_stripes;
+    // then stripes of 32 bytes: u64 devid, offset; u8 uuid[16]. With one device every stripe holds a copy.
+    if (logical < offset || logical >= offset + data.readBigUInt64LE(0)) continue;
+    const copies = Array.from({ length: data.readUInt16LE(44) }, (_, stripe) => Number(data.readBigUInt64LE(48 + stripe * 32 + 8) + logical - offset));
+    return { subvolume, logical, copies };
+  }
+  throw new Error(`no chunk holds ${logical}`);
+}
+
 /** Grows the file system to the size of its device. */
 export function growToDevice(fd: number): void {
   ioctl(fd, RESIZE, volArgs('max'), 'BTRFS_IOC_RESIZE');
@@ -138,18 +169,22 @@ interface Key {
   readonly offset: bigint;
 }
 
-/** Keys of one type in a tree, in order. A tree that does not exist is empty. */
-function searchTree(fd: number, tree: bigint, type: number): Key[] {
-  const keys: Key[] = [];
+interface Item extends Key {
+  readonly data: Buffer;
+}
+
+/** Items of one type in a tree, in order. A tree that does not exist is empty. */
+function searchTree(fd: number, tree: bigint, type: number): Item[] {
+  const items: Item[] = [];
   // The kernel compares whole keys (objectid, type, offset), so items of other types are among the answers.
   let from: Key | null = { objectid: 0n, type: 0, offset: 0n };
   while (from !== null) {
     const batch = searchBatch(fd, tree, from);
-    keys.push(...batch.filter((key) => key.type === type));
+    items.push(...batch.filter((item) => item.type === type));
     const last = batch.at(-1);
     from = last === undefined ? null : next(last);
   }
-  return keys;
+  return items;
 }
 
 /** The smallest key behind this one. */
@@ -159,7 +194,7 @@ function next({ objectid, type, offset }: Key): Key | null {
   return objectid < MAX_U64 ? { objectid: objectid + 1n, type: 0, offset: 0n } : null;
 }
 
-function searchBatch(fd: number, tree: bigint, from: Key): Key[] {
+function searchBatch(fd: number, tree: bigint, from: Key): Item[] {
   const args = Buffer.alloc(4096);
   // u64 tree_id, min_objectid, max_objectid, min_offset, max_offset, min_transid, max_transid; u32 min_type, max_type, nr_items
   [tree, from.objectid, MAX_U64, from.offset, MAX_U64, 0n, MAX_U64].forEach((value, at) => args.writeBigUInt64LE(value, at * 8));
@@ -172,12 +207,16 @@ function searchBatch(fd: number, tree: bigint, from: Key): Key[] {
     if (errorCode(error) === 'ENOENT') return [];
     throw error;
   }
-  const keys: Key[] = [];
-  for (let item = args.readUInt32LE(64), at = SEARCH_KEY_SIZE; item > 0; item -= 1) {
-    keys.push({ objectid: args.readBigUInt64LE(at + 8), offset: args.readBigUInt64LE(at + 16), type: args.readUInt32LE(at + 24) });
-    at += SEARCH_HEADER_SIZE + args.readUInt32LE(at + 28);
+  const items: Item[] = [];
+  for (let left = args.readUInt32LE(64), at = SEARCH_KEY_SIZE; left > 0; left -= 1) {
+    const dataAt = at + SEARCH_HEADER_SIZE;
+    const end = dataAt + args.readUInt32LE(at + 28);
+    items.push({
+      objectid: args.readBigUInt64LE(at + 8), offset: args.readBigUInt64LE(at + 16), type: args.readUInt32LE(at + 24), data: args.subarray(dataAt, end),
+    });
+    at = end;
   }
-  return keys;
+  return items;
 }
 
 function volArgs(name: string): Buffer {

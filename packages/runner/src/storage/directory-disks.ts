@@ -27,7 +27,7 @@ export class DirectoryDisks implements Disks {
   }
 
   async open(): Promise<void> {
-    this.#overlays.open();
+    await this.#overlays.open();
     mkdirSync(this.poolDir, { recursive: true, mode: 0o700 });
     chmodSync(this.poolDir, 0o700);
     await rm(this.#trashDir, { recursive: true, force: true });
@@ -52,13 +52,13 @@ export class DirectoryDisks implements Disks {
   }
 
   async unmount(id: string): Promise<void> {
-    this.#overlays.unmount(id);
+    await this.#overlays.unmount(id);
   }
 
   /** Gone from the list at once; its files follow. */
   async destroy(id: string): Promise<void> {
     const disk = this.#disk(id);
-    this.#overlays.unmount(id);
+    await this.#overlays.unmount(id);
     const discarded = join(this.#trashDir, `${process.pid}-${(this.#discarded += 1)}`);
     try {
       await rename(disk, discarded);
@@ -80,7 +80,7 @@ export class DirectoryDisks implements Disks {
   }
 
   async close(): Promise<void> {
-    this.#overlays.unmountEverything();
+    await this.#overlays.unmountEverything();
   }
 
   #disk(id: string): string {

@@ -29,8 +29,6 @@ export interface LoopDevice {
   readonly path: string;
   /** Open descriptor: keeps the device attached until it is mounted. The caller closes it. */
   readonly fd: number;
-  /** Attached before this call, by an earlier runner whose sandboxes still use it. */
-  readonly adopted: boolean;
 }
 
 /** Attaches the file, or finds the device it is attached to. */
@@ -40,7 +38,7 @@ export function attachLoop(file: string): LoopDevice {
   if (found !== null) return found;
   const fileFd = openSync(path, constants.O_RDWR);
   try {
-    return { ...configureFree(fileFd, path), adopted: false };
+    return configureFree(fileFd, path);
   } finally {
     closeSync(fileFd);
   }
@@ -58,10 +56,10 @@ function findLoop(path: string): LoopDevice | null {
       if (readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trimEnd() !== path) continue;
       const device = openLoop(Number(name.slice(4)));
       // Looked at again now that the descriptor keeps it: its last user may have left in between.
-      if (isAttachedTo(device.fd, path)) return { ...device, adopted: true };
+      if (isAttachedTo(device.fd, path)) return device;
       closeSync(device.fd);
     } catch (error) {
-      if (!['ENOENT', 'ENXIO', 'EBUSY'].includes(errorCode(error) ?? '')) throw error;
+      if (!['ENOENT', 'ENXIO'].includes(errorCode(error) ?? '')) throw error;
     }
   }
   return null;
@@ -72,7 +70,10 @@ function isAttachedTo(fd: number, path: string): boolean {
   try {
     const info = Buffer.alloc(INFO_SIZE);
     ioctl(fd, LOOP_GET_STATUS64, info, 'LOOP_GET_STATUS64');
-    return info.readBigUInt64LE(INODE_AT) === BigInt(fstatSync(file, { bigint: true }).ino);
+    return info.readBigUInt64LE(INODE_AT) === fstatSync(file, { bigint: true }).ino;
+  } catch (error) {
+    if (errorCode(error) === 'ENXIO') return false;
+    throw error;
   } finally {
     closeSync(file);
   }

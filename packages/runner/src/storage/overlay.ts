@@ -1,34 +1,36 @@
 /** Puts a sandbox's root file system together: idmapped layers below, its own disk on top. */
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { MOUNT_ATTR, MS, asFs, errorCode, idmapMount, mount, unmountAll } from '../sys/index.ts';
+import { MOUNT_ATTR, MS, asFs, bindMount, detachTree, errorCode, idmapMount, mount } from '../sys/index.ts';
 import type { NetworkSlot } from '../types.ts';
 
-/** Name of the disk among a sandbox's mounts; layers are called 0, 1, 2 … */
+/** Names below a sandbox's directory; layers are called 0, 1, 2 … */
 const DISK = 'd';
+const ROOT = 'root';
 
 /**
- * - Relative names in the options: they are short enough for 500 layers in the one page mount(2) takes, and tell the
- *   sandbox nothing of the host's paths.
- * - No redirects and no metacopy: `upper` stays a plain tree that can become an image layer.
+ * No redirects and no metacopy: `upper` stays a plain tree that needs no overlay to be understood.
  */
 const OPTIONS = 'redirect_dir=off,metacopy=off,index=off';
 
+/**
+ * `<runDir>/roots/<id>` is a mount of itself and carries all of a sandbox's mounts, so that one call detaches them. It may
+ * be entered by every id, as the runtime walks to the root with the sandbox's. The runner's mount namespace hides it from
+ * the host's users.
+ */
 export class Overlays {
-  readonly #mountsDir: string;
-  readonly #rootsDir: string;
+  readonly #dir: string;
+  readonly #unmounting = new Map<string, Promise<void>>();
 
-  /** @param runDir the instance's run directory; searchable by every id, as the runtime enters the root with the sandbox's */
+  /** @param runDir the instance's run directory */
   constructor(runDir: string) {
-    this.#mountsDir = join(runDir, 'mounts');
-    this.#rootsDir = join(runDir, 'roots');
+    this.#dir = join(runDir, 'roots');
   }
 
-  /** Makes the directories and clears what an earlier runner in this mount namespace left. */
-  open(): void {
-    mkdirSync(this.#mountsDir, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#rootsDir, { recursive: true, mode: 0o711 });
-    this.unmountEverything();
+  /** Makes the directory and clears what an earlier runner in this mount namespace left. */
+  async open(): Promise<void> {
+    mkdirSync(this.#dir, { recursive: true, mode: 0o711 });
+    await this.unmountEverything();
   }
 
   /**
@@ -36,50 +38,62 @@ export class Overlays {
    * @param layers topmost first
    * @returns path of the root file system
    */
-  mount(id: string, disk: string, layers: readonly string[], slot: NetworkSlot): string {
-    const root = join(this.#rootsDir, id);
-    const parts = join(this.#mountsDir, id);
-    this.unmount(id);
-    mkdirSync(root, { recursive: true, mode: 0o711 });
-    mkdirSync(parts, { mode: 0o700 });
+  async mount(id: string, disk: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
+    await this.unmount(id);
+    const base = join(this.#dir, id);
+    const root = join(base, ROOT);
+    mkdirSync(base, { mode: 0o711 });
     try {
+      bindMount(base, base);
+      mkdirSync(root, { mode: 0o711 });
       const userNs = openSync(slot.userNsPath, 'r');
       try {
-        layers.forEach((layer, index) => bind(layer, join(parts, String(index)), userNs, MOUNT_ATTR.RDONLY));
-        bind(disk, join(parts, DISK), userNs, 0n);
+        layers.forEach((layer, index) => show(layer, join(base, String(index)), userNs, MOUNT_ATTR.RDONLY));
+        show(disk, join(base, DISK), userNs, 0n);
       } finally {
         closeSync(userNs);
       }
+      // Relative names: 500 layers fit in the page that mount(2) takes, and the sandbox learns no path of the host.
       const lower = layers.map((_, index) => index).join(':');
       const data = `lowerdir=${lower},upperdir=${DISK}/upper,workdir=${DISK}/work,${OPTIONS}`;
       // Set-uid programs must work inside, device nodes must not: an image may bring any it likes.
-      inDirectory(parts, () => asFs(slot.idBase, () => mount('overlay', root, 'overlay', MS.NODEV | MS.NOATIME, data)));
+      inDirectory(base, () => asFs(slot.idBase, () => mount('overlay', root, 'overlay', MS.NODEV | MS.NOATIME, data)));
     } catch (error) {
-      this.unmount(id);
+      await this.unmount(id);
       throw error;
     }
     return root;
   }
 
   /** Detaches everything mounted for the sandbox. Copies in other mount namespaces live on. Idempotent. */
-  unmount(id: string): void {
-    const root = join(this.#rootsDir, id);
-    unmountAll(root);
-    removeDirectory(root);
-    const parts = join(this.#mountsDir, id);
-    for (const name of entries(parts)) {
-      unmountAll(join(parts, name));
-      removeDirectory(join(parts, name));
-    }
-    removeDirectory(parts);
+  unmount(id: string): Promise<void> {
+    const running = this.#unmounting.get(id);
+    if (running !== undefined) return running;
+    const unmounting = detach(join(this.#dir, id)).finally(() => this.#unmounting.delete(id));
+    this.#unmounting.set(id, unmounting);
+    return unmounting;
   }
 
-  unmountEverything(): void {
-    for (const id of new Set([...entries(this.#mountsDir), ...entries(this.#rootsDir)])) this.unmount(id);
+  async unmountEverything(): Promise<void> {
+    await Promise.all(readdirSync(this.#dir).map((id) => this.unmount(id)));
   }
 }
 
-function bind(source: string, target: string, userNs: number, attributes: bigint): void {
+async function detach(base: string): Promise<void> {
+  let names: string[];
+  try {
+    names = readdirSync(base);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  await detachTree(base);
+  // rmdir, never recursive: a mount that somehow stayed keeps its files.
+  for (const name of names) rmdirSync(join(base, name));
+  rmdirSync(base);
+}
+
+function show(source: string, target: string, userNs: number, attributes: bigint): void {
   mkdirSync(target);
   idmapMount(source, target, userNs, attributes | MOUNT_ATTR.NODEV);
 }
@@ -92,23 +106,5 @@ function inDirectory<T>(path: string, run: () => T): T {
     return run();
   } finally {
     process.chdir(before);
-  }
-}
-
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-/** rmdir, never recursive: what is below could be a mount. */
-function removeDirectory(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
   }
 }

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MS, errorCode, ioctl, mount, unmountAll } from '../sys/index.ts';
-import { SUPERBLOCK_MAGIC, growToDevice } from './btrfs.ts';
+import { SUPERBLOCK, SUPERBLOCK_MAGIC, growToDevice } from './btrfs.ts';
+import { prepareInodeSpace } from './inode-space.ts';
 import { attachLoop, refreshCapacity } from './loop-device.ts';
 
 const GIB = 1024 ** 3;
@@ -39,6 +40,7 @@ export async function openPool(settings: PoolSettings): Promise<Pool> {
     const loop = attachLoop(file);
     try {
       if (grown) refreshCapacity(loop.fd);
+      await prepareInodeSpace(loop.path);
       await mountPool(loop.path, dir);
     } finally {
       closeSync(loop.fd);
@@ -47,6 +49,7 @@ export async function openPool(settings: PoolSettings): Promise<Pool> {
     return { dir, file };
   }
   if (!isBtrfs(settings.device)) await makeFileSystem(settings.device, settings.label, []);
+  await prepareInodeSpace(settings.device);
   await mountPool(settings.device, dir);
   return { dir, file: null };
 }
@@ -120,9 +123,9 @@ function disableCopyOnWrite(fd: number): void {
 function isBtrfs(device: string): boolean {
   const fd = openSync(device, constants.O_RDONLY);
   try {
-    const magic = Buffer.alloc(SUPERBLOCK_MAGIC.text.length);
-    readSync(fd, magic, 0, magic.length, SUPERBLOCK_MAGIC.at);
-    return magic.toString('latin1') === SUPERBLOCK_MAGIC.text;
+    const magic = Buffer.alloc(SUPERBLOCK_MAGIC.length);
+    readSync(fd, magic, 0, magic.length, SUPERBLOCK.at + SUPERBLOCK.magic);
+    return magic.toString('latin1') === SUPERBLOCK_MAGIC;
   } finally {
     closeSync(fd);
   }

@@ -12,6 +12,21 @@ export function declare(prototype: string): (...args: unknown[]) => unknown {
   return libc.func(prototype) as unknown as (...args: unknown[]) => unknown;
 }
 
+/**
+ * Like `declare`, run by a thread of libuv's pool: for calls that can take milliseconds. Threads have their own credentials
+ * and their own network namespace, and share the mount namespace.
+ */
+export function declareInBackground(prototype: string): (...args: unknown[]) => Promise<{ value: number; errno: number }> {
+  const call = libc.func(prototype);
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      call.async(...args, (error: Error | null, value: unknown) => {
+        if (error !== null) reject(error);
+        else resolve({ value: Number(value), errno: koffi.errno() }); // set to the call's errno for the length of this callback
+      });
+    });
+}
+
 /** A negative result becomes a SysError. koffi keeps the errno of the latest call, so nothing may run in between. */
 export function check(result: unknown, syscall: string, path: string | null = null): number {
   const value = Number(result);
@@ -27,6 +42,9 @@ export const AT_EMPTY_PATH = 0x1000;
 export const SYS = {
   openTree: 428,
   moveMount: 429,
+  fsopen: 430,
+  fsconfig: 431,
+  fsmount: 432,
   openat2: 437,
   mountSetattr: 442,
 } as const;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { check, declare } from './libc.ts';
-import { errorCode } from './sys-error.ts';
+import { check, declare, declareInBackground } from './libc.ts';
+import { SysError, errnoName, errorCode } from './sys-error.ts';
 
 /** Flags of mount(2). */
 export const MS = {
@@ -24,6 +24,7 @@ const cMount = declare(
   'int mount(const char* source, const char* target, const char* type, unsigned long flags, const char* data)',
 );
 const cUmount2 = declare('int umount2(const char* target, int flags)');
+const umountInThread = declareInBackground('int umount2(const char* target, int flags)');
 
 /**
  * mount(2).
@@ -61,6 +62,15 @@ export function unmountAll(target: string): boolean {
       throw error;
     }
   }
+}
+
+/**
+ * Detaches the topmost mount on the path with all that is mounted below it, in a thread of the pool: the kernel waits for
+ * every processor to have seen it, 1 to 30 ms, once for the whole tree. A path that is no mount point is fine.
+ */
+export async function detachTree(target: string): Promise<void> {
+  const { value, errno } = await umountInThread(target, MNT.DETACH | MNT.NOFOLLOW);
+  if (value < 0 && !['EINVAL', 'ENOENT'].includes(errnoName(errno))) throw new SysError('umount2', errno, target);
 }
 
 export interface MountPoint {
