@@ -6,6 +6,9 @@ import { RefusedToStart, runRunner, type RunningRunner } from './runner.ts';
 // One thread of the pool waits for sandboxes to end for as long as the runner lives; the others are for files.
 process.env['UV_THREADPOOL_SIZE'] ??= '8';
 
+// Root directories of sandboxes and the guest runtime are read by others than root, whatever the operator's shell says.
+process.umask(0o022);
+
 /** What is in progress gets this long at a stop; a start or a stop of a sandbox takes less, and the next runner finishes the rest. */
 const STOP_MS = 12_000;
 

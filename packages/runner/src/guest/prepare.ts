@@ -1,7 +1,7 @@
 /** The directory that every sandbox sees read-only at GUEST_MOUNT: Node with its own loader, init, and the toolbox. */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, chmod, copyFile, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { GUEST_MOUNT, type Layout } from '@paddock/contract';
 import { TOOLBOX_NODE_FLAGS, TOOLBOX_PROCESS_ENV } from '@paddock/toolbox';
@@ -72,13 +72,24 @@ async function identityOf(file: string): Promise<{ size: number; mtimeMs: number
 async function write(files: readonly GuestFile[], dir: string): Promise<void> {
   for (const { to, mode, from } of files) {
     const target = join(dir, to);
-    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await mkdir(dirname(target), { recursive: true });
+    await chmod(dirname(target), 0o755); // whatever the umask is
     if ('text' in from) await writeFile(target, from.text);
     // A reflink where the file system can: the copy then takes no room and shares the page cache with nothing it should not.
     else await copyFile(from.file, target, constants.COPYFILE_FICLONE);
     await chmod(target, mode);
+    await flush(target);
   }
-  await chmod(dir, 0o755);
+}
+
+/** A directory with a version for a name is complete after a power failure, too. */
+async function flush(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 async function exists(path: string): Promise<boolean> {
