@@ -21,6 +21,16 @@ export const ERROR_CODES = {
   INVALID_FILE_PATH: 400,
   FILE_READ_FAILED: 500,
   PROCESS_EXECUTION_TIMEOUT: 408,
+  GIT_AUTH_FAILED: 401,
+  GIT_REPO_NOT_FOUND: 404,
+  GIT_BRANCH_NOT_FOUND: 404,
+  GIT_BRANCH_EXISTS: 409,
+  GIT_PUSH_REJECTED: 409,
+  GIT_DIRTY_WORKTREE: 409,
+  GIT_MERGE_CONFLICT: 409,
+  GIT_TRANSPORT_FAILED: 502,
+  GIT_REMOTE_REJECTED: 422,
+  LSP_SERVER_NOT_INITIALIZED: 400,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
@@ -87,8 +97,12 @@ const ERRNO: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 /** errno values that say the sandbox is out of something for the moment: 503, so that a caller may try again. */
 const EXHAUSTED: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
+/** Errors of Linux that libuv has no name for: it reports them as `Unknown system error -122`. */
+const UNNAMED: Readonly<Record<number, string>> = { 122: 'EDQUOT' };
+
 export function errnoOf(error: unknown): string | null {
-  const code = (error as { code?: unknown } | null)?.code;
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: unknown };
+  if (typeof errno === 'number' && -errno in UNNAMED) return UNNAMED[-errno]!;
   return typeof code === 'string' ? code : null;
 }
 
@@ -103,11 +117,15 @@ export function fromErrno(error: unknown, path?: string): ToolboxError {
   return fail('INTERNAL_SERVER_ERROR', `internal server error: ${error instanceof Error ? error.message : String(error)}`);
 }
 
+/** Wire: replies below these paths have always had the text under `error`, where old clients read it. */
+const SPOKE_ERROR = /^\/(?:process\/pty|computeruse)(?:[/?]|$)/;
+
 /** The reply body of an error. Wire: statusCode, message, timestamp and path are required. */
 export function envelope(error: ToolboxError, method: string, path: string): string {
   return JSON.stringify({
     statusCode: error.status,
     message: error.message,
+    ...(SPOKE_ERROR.test(path) ? { error: error.message } : {}),
     ...(error.code === null ? {} : { code: error.code }),
     source: 'DAYTONA_DAEMON',
     path,

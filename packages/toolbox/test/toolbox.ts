@@ -1,7 +1,7 @@
 /** A real toolbox for tests: the bundled program as a child process, on a unix socket and a port of its own. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, closeSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, constants, copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -56,6 +56,19 @@ function makeBundle(): Promise<string> {
   return buildToolbox(dir);
 }
 
+/** Node where other users may run it: the checkout may lie in a directory that only root enters. */
+let openNode: string | null = null;
+
+function nodeFor(uid: number | undefined): string {
+  if (uid === undefined) return process.execPath;
+  if (openNode === null) {
+    openNode = join(bundleDir!, 'node');
+    copyFileSync(process.execPath, openNode, constants.COPYFILE_FICLONE);
+    chmodSync(openNode, 0o755);
+  }
+  return openNode;
+}
+
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -74,11 +87,11 @@ export async function startToolbox(options: ToolboxOptions = {}): Promise<Toolbo
   chmodSync(join(script, '..'), 0o755);
   const dir = join(base, 'home');
   mkdirSync(dir);
-  if (options.uid !== undefined) (await import('node:fs')).chownSync(dir, options.uid, options.uid);
+  if (options.uid !== undefined) chownSync(dir, options.uid, options.uid);
   const socketPath = join(base, 'toolbox.sock');
   const port = options.port ?? (await freePort());
   const fd = listeningSocket(socketPath);
-  const child = spawn(process.execPath, [...TOOLBOX_NODE_FLAGS, script], {
+  const child = spawn(nodeFor(options.uid), [...TOOLBOX_NODE_FLAGS, script], {
     cwd: dir,
     env: {
       PATH: process.env['PATH'], HOME: dir, LANG: 'C.UTF-8', PADDOCK_LISTEN_FD: '3', PADDOCK_TOOLBOX_PORT: String(port),
