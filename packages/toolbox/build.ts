@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -9,7 +10,8 @@ const here = fileURLToPath(new URL('.', import.meta.url));
  * Bundles the toolbox into one CommonJS file, `<outDir>/toolbox.cjs`.
  *
  * Parts behind `import()` stay in the file but are evaluated at first use, so the start pays for the server alone.
- * Python sources are embedded as text. Nothing is external except Node's own modules: the file runs in any image.
+ * Python sources are embedded as text. Nothing is external except Node's own modules: the file runs in any image. Beside it lies
+ * what cannot be in it: `koffi.node`, by which terminals make system calls.
  */
 export async function buildToolbox(outDir: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(here, '../../package.json'), 'utf8')) as { version: string };
@@ -32,5 +34,11 @@ export async function buildToolbox(outDir: string): Promise<string> {
     define: { PADDOCK_VERSION: JSON.stringify(version), 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
     logLevel: 'warning',
   });
+  await copyFile(koffiBinary(), join(outDir, 'koffi.node'));
   return outfile;
+}
+
+function koffiBinary(): string {
+  const koffi = createRequire(import.meta.url).resolve('koffi');
+  return createRequire(koffi).resolve(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
 }

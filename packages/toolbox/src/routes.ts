@@ -2,7 +2,7 @@ import * as init from './environment/init.ts';
 import { handleHomeDir, handleVersion, handleWorkDir } from './environment/info.ts';
 import type { Handler } from './http/exchange.ts';
 import type { Route } from './http/router.ts';
-import type { UpgradeRoute } from './http/upgrade.ts';
+import { type UpgradeRoute, webSocketOnly } from './http/upgrade.ts';
 import { NOT_YET } from './not-yet.ts';
 
 const now = (handle: Handler) => () => Promise.resolve({ handle });
@@ -38,8 +38,40 @@ export const ROUTES: readonly Route[] = [
   ['GET', '/port/{port}/in-use', () => import('./ports/in-use.ts')],
   ['GET', '/system/metrics', () => import('./system/metrics.ts')],
 
+  ['GET', '/git/status', () => import('./git/status.ts')],
+  ['GET', '/git/history', () => import('./git/history.ts')],
+  ['GET', '/git/branches', () => import('./git/branches.ts')],
+  ['POST', '/git/branches', () => import('./git/branch-create.ts')],
+  ['DELETE', '/git/branches', () => import('./git/branch-delete.ts')],
+  ['POST', '/git/checkout', () => import('./git/checkout.ts')],
+  ['POST', '/git/clone', () => import('./git/clone.ts')],
+  ['POST', '/git/init', () => import('./git/init.ts')],
+  ['POST', '/git/add', () => import('./git/add.ts')],
+  ['POST', '/git/commit', () => import('./git/commit.ts')],
+  ['POST', '/git/reset', () => import('./git/reset.ts')],
+  ['POST', '/git/restore', () => import('./git/restore.ts')],
+  ['POST', '/git/push', () => import('./git/push.ts')],
+  ['POST', '/git/pull', () => import('./git/pull.ts')],
+  ['GET', '/git/remotes', () => import('./git/remotes.ts')],
+  ['POST', '/git/remotes', () => import('./git/remote-add.ts')],
+  ['GET', '/git/config', () => import('./git/config-get.ts')],
+  ['POST', '/git/config', () => import('./git/config-set.ts')],
+  ['POST', '/git/config/user', () => import('./git/config-user.ts')],
+  ['POST', '/git/credentials', () => import('./git/store-credentials.ts')],
+
+  ['GET', '/process/pty', () => import('./pty/list.ts')],
+  ['POST', '/process/pty', () => import('./pty/create.ts')],
+  ['GET', '/process/pty/create-connect', now(webSocketOnly)],
+  ['GET', '/process/pty/{sessionId}', () => import('./pty/get.ts')],
+  ['DELETE', '/process/pty/{sessionId}', () => import('./pty/delete.ts')],
+  ['GET', '/process/pty/{sessionId}/connect', now(webSocketOnly)],
+  ['POST', '/process/pty/{sessionId}/resize', () => import('./pty/resize.ts')],
+
   ...NOT_YET,
 ];
 
 /** WebSocket routes. A path that also has a GET above answers plain requests there. */
-export const UPGRADE_ROUTES: readonly UpgradeRoute[] = [];
+export const UPGRADE_ROUTES: readonly UpgradeRoute[] = [
+  ['/process/pty/create-connect', () => import('./pty/create-connect.ts')],
+  ['/process/pty/{sessionId}/connect', () => import('./pty/connect.ts')],
+];
