@@ -29,7 +29,7 @@ test('no byte is lost when a client is slower than the program, and memory stays
   const toolbox = await startToolbox();
   const rss = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${toolbox.child.pid}/status`, 'utf8'))![1]) / 1024;
   const peer = await connect(toolbox, '/process/pty/create-connect?id=flood');
-  await peer.sees('$ ').catch(() => peer.sees('# '));
+  await peer.sees(/[#$] /);
   const before = rss();
   peer.socket.send('stty -opost; seq 1 3000000; exit\r');
   let highest = 0;
@@ -65,7 +65,7 @@ test('one frame holds at most 64 KiB of input', async () => {
   peer.socket.send('stty raw -echo; head -c 65536 | sha256sum; stty sane\r');
   await sleep(300);
   peer.socket.send(Buffer.alloc(64 * 1024, 'x'));
-  await peer.sees('41f2c4efb68b71bca1ced7a6baafec09e7b1a83d695dc44edb7ad95e1cb3b70d').catch(async () => peer.sees(/[0-9a-f]{64}/));
+  await peer.sees('1f8745f0d2d1387ec1af2211a3cf417b2e9e885e853472649c1d979d0e9370e3');
   peer.socket.send(Buffer.alloc(64 * 1024 + 1, 'x'));
   expect((await peer.closed()).code).toBe(1009);
   expect((await toolbox.get('/process/pty/one')).status).toBe(200);
@@ -96,11 +96,13 @@ test('the scrollback keeps the latest lines whole', async () => {
 
 test('two hundred terminals at once, each with its own echo', async () => {
   const toolbox = await startToolbox();
-  const peers = await Promise.all(Array.from({ length: 200 }, (_, at) => connect(toolbox, `/process/pty/create-connect?id=${at}`)));
+  const peers: Peer[] = [];
+  // By batches that the listening socket's queue holds.
+  while (peers.length < 200) peers.push(...await Promise.all(Array.from({ length: 20 }, (_, at) => connect(toolbox, `/process/pty/create-connect?id=${peers.length + at}`))));
   expect((await toolbox.get('/process/pty')).json.sessions.length).toBe(200);
   await Promise.all(peers.map(async (peer, at) => {
     peer.socket.send(`echo "<$((${at}+1000))>"; exit\r`);
-    expect((await peer.closed()).code).toBe(0 + 1000);
+    expect((await peer.closed()).code).toBe(1000);
     expect(peer.bytes().toString()).toContain(`<${at + 1000}>`);
   }));
   expect((await toolbox.get('/process/pty')).json.sessions).toEqual([]);
