@@ -1,7 +1,7 @@
 // Bundles Paddock into dist/: one file a process, so that a start reads one file and not some hundred.
 // usage: npm run build [-- --force] [-- --quiet]. Does nothing when no input changed since the last build.
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { basename, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -96,14 +96,14 @@ async function buildAll(): Promise<string[]> {
   return [...inputs];
 }
 
-/** The toolbox bundle that sandboxes run, dist/guest/toolbox.cjs. */
+/** What sandboxes run: everything in dist/guest. */
 async function buildGuest(): Promise<string[]> {
   const { buildToolbox } = (await import('../packages/toolbox/build.ts')) as typeof import('../packages/toolbox/build.ts');
   const staging = join(dist, `.guest-${process.pid}`);
-  const outfile = await buildToolbox(staging);
+  await buildToolbox(staging);
   mkdirSync(join(dist, 'guest'), { recursive: true });
-  renameSync(outfile, join(dist, 'guest', basename(outfile)));
-  const { rmSync, globSync } = await import('node:fs');
+  const { rmSync, globSync, readdirSync } = await import('node:fs');
+  for (const name of readdirSync(staging)) renameSync(join(staging, name), join(dist, 'guest', name));
   rmSync(staging, { recursive: true });
   return globSync(join(root, 'packages/{toolbox,contract}/src/**/*')).filter((file) => statSync(file).isFile()).map((file) => relative(root, file));
 }

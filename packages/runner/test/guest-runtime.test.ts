@@ -21,7 +21,7 @@ describe('the guest runtime', () => {
   const before = process.umask();
 
   beforeAll(async () => {
-    if (!existsSync(join(DIST, 'toolbox.cjs'))) await buildToolbox(DIST);
+    if (!existsSync(join(DIST, 'koffi.node'))) await buildToolbox(DIST);
     process.umask(0o077);
     guest = await prepareGuest(layout);
     mkdirSync(mounted, { recursive: true, mode: 0o755 });
@@ -52,6 +52,11 @@ describe('the guest runtime', () => {
   it('has a node that programs can start by one path', () => {
     expect(inside(`${GUEST_MOUNT}/bin/node`, '-p', '[1, 2].map((n) => n * 2).join()')).toBe('2,4\n');
     expect(inside(`${GUEST_MOUNT}/bin/node`, '-e', 'process.stdout.write(process.argv[1])', 'a b')).toBe('a b');
+  });
+
+  it('loads the native part of the toolbox without any libc', () => {
+    const load = `const m={exports:{}};process.dlopen(m,'${GUEST_MOUNT}/koffi.node');console.log(m.exports.load('libc.so.6').func('int getuid()')())`;
+    expect(inside(`${GUEST_MOUNT}/bin/node`, '-e', load)).toBe('1000\n');
   });
 
   it('has a static init and a static shell', () => {

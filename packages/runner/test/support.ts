@@ -184,12 +184,12 @@ export async function bootRunner(): Promise<TestRunner> {
   return runner;
 }
 
-/** dist/guest/toolbox.cjs of the current sources, which the guest runtime takes in. */
+/** dist/guest of the current sources, which the guest runtime takes in. */
 async function buildGuest(): Promise<void> {
   const staging = join(ROOT, `dist/.guest-test-${process.pid}`);
-  const built = await buildToolbox(staging);
+  await buildToolbox(staging);
   mkdirSync(join(ROOT, 'dist/guest'), { recursive: true });
-  renameSync(built, join(ROOT, 'dist/guest/toolbox.cjs'));
+  for (const name of readdirSync(staging)) renameSync(join(staging, name), join(ROOT, 'dist/guest', name));
   rmSync(staging, { recursive: true });
 }
 

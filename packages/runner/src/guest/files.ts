@@ -19,6 +19,9 @@ const STATIC_PROGRAMS: ReadonlyArray<readonly [name: string, paths: readonly str
   ['busybox', ['/usr/bin/busybox', '/bin/busybox', '/usr/bin/busybox.static', '/bin/busybox.static'], 'busybox-static'],
 ];
 
+/** What the toolbox is made of; it looks for the others beside the first. Native files name no library that Node does not. */
+const TOOLBOX_FILES: ReadonlyArray<readonly [name: string, mode: number]> = [['toolbox.cjs', 0o644], ['koffi.node', 0o755]];
+
 /**
  * `node` inside a sandbox. Node runs through its own loader, which makes /proc/self/exe the loader: programs that start
  * themselves again through process.execPath get this script's path from the toolbox instead.
@@ -33,7 +36,7 @@ export function guestFiles(): GuestFile[] {
     { to: 'node', mode: 0o755, from: { file: node } },
     ...librariesOf(node),
     ...STATIC_PROGRAMS.map(([name, paths, debianPackage]) => ({ to: name, mode: 0o755, from: { file: firstOf(name, paths, debianPackage) } })),
-    { to: 'toolbox.cjs', mode: 0o644, from: { file: toolboxBundle() } },
+    ...TOOLBOX_FILES.map(([name, mode]) => ({ to: name, mode, from: { file: toolboxFile(name) } })),
     { to: 'bin/node', mode: 0o755, from: { text: NODE_LAUNCHER } },
   ];
 }
@@ -62,11 +65,11 @@ function firstOf(name: string, paths: readonly string[], debianPackage: string):
   return realpathSync(found);
 }
 
-/** `dist/guest/toolbox.cjs`, seen from the bundle dist/runner.mjs or from this source file. */
-function toolboxBundle(): string {
+/** A file of `dist/guest`, seen from the bundle dist/runner.mjs or from this source file. */
+function toolboxFile(name: string): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  const candidates = [join(here, 'guest/toolbox.cjs'), join(here, '../../../../dist/guest/toolbox.cjs')];
+  const candidates = [join(here, 'guest', name), join(here, '../../../../dist/guest', name)];
   const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) throw new Error('dist/guest/toolbox.cjs is missing: run `npm run build`');
+  if (found === undefined) throw new Error(`dist/guest/${name} is missing: run \`npm run build\``);
   return found;
 }
