@@ -28,11 +28,23 @@ export function optionalNumber(body: Body, name: string): number | undefined {
   return value;
 }
 
+export function optionalBoolean(body: Body, name: string): boolean | undefined {
+  const value = body[name] ?? undefined;
+  if (value !== undefined && typeof value !== 'boolean') throw badBody(`field '${name}' must be true or false`);
+  return value;
+}
+
 export function optionalTexts(body: Body, name: string): readonly string[] | undefined {
   const value = body[name] ?? undefined;
   if (value === undefined) return undefined;
   if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) throw badBody(`field '${name}' must be a list of strings`);
   return value as string[];
+}
+
+export function texts(body: Body, name: string): readonly string[] {
+  const value = optionalTexts(body, name);
+  if (value === undefined) throw badBody(`field '${name}' is required`);
+  return value;
 }
 
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
