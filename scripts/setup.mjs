@@ -28,7 +28,13 @@ function checkMachine() {
   }
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) throw new SetupError(`Node 20 or newer is needed to set Paddock up; this is ${process.version}.`);
-  if (process.getuid() !== 0) throw new SetupError('Paddock needs root: its runner makes namespaces, mounts and cgroups. Run the same command with sudo.');
+  if (process.getuid() !== 0) {
+    const missing = missingPackages([]);
+    throw new SetupError(
+      'Paddock needs root: its runner makes namespaces, mounts and cgroups. Run the same command with sudo.' +
+        (missing.length === 0 ? '' : `\nIt will also install these packages (Debian's names), which are missing: ${missing.join(' ')}`),
+    );
+  }
 }
 
 function installNpmPackages() {
@@ -53,9 +59,13 @@ function packagesOf(file) {
   }
 }
 
+function missingPackages(more) {
+  const wanted = [...JSON.parse(readFileSync(join(root, 'packages/cli/src/host/system-packages.json'), 'utf8')), ...more];
+  return wanted.filter((one) => !one.finds.every(isPresent)).map((one) => one.package);
+}
+
 function installSystemPackages(test) {
-  const wanted = [...JSON.parse(readFileSync(join(root, 'packages/cli/src/host/system-packages.json'), 'utf8')), ...(test ? TEST_PACKAGES : [])];
-  const missing = wanted.filter((one) => !one.finds.every(isPresent)).map((one) => one.package);
+  const missing = missingPackages(test ? TEST_PACKAGES : []);
   if (missing.length === 0) return;
   if (!isPresent('apt-get')) {
     throw new SetupError(`These programs are missing, and there is no apt to install them: ${missing.join(' ')}\nThe names are Debian's. Install what your distribution calls them, then run this again.`);
