@@ -4,20 +4,6 @@ import type { Route } from './http/router.ts';
 
 /** Operations of the toolbox's specification that have no code yet. They answer 501 in the error envelope. */
 const OPERATIONS = `
-GET    /process/session
-POST   /process/session
-GET    /process/session/entrypoint
-GET    /process/session/entrypoint/logs
-GET    /process/session/{sessionId}
-DELETE /process/session/{sessionId}
-POST   /process/session/{sessionId}/exec
-GET    /process/session/{sessionId}/command/{commandId}
-POST   /process/session/{sessionId}/command/{commandId}/input
-GET    /process/session/{sessionId}/command/{commandId}/logs
-GET    /process/interpreter/context
-POST   /process/interpreter/context
-DELETE /process/interpreter/context/{id}
-GET    /process/interpreter/execute
 POST   /lsp/completions
 POST   /lsp/did-close
 POST   /lsp/did-open

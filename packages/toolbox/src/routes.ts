@@ -19,6 +19,17 @@ export const ROUTES: readonly Route[] = [
   ['POST', '/process/execute', () => import('./process/execute.ts')],
   ['POST', '/process/code-run', () => import('./process/code-run.ts')],
 
+  ['GET', '/process/session', () => import('./sessions/list.ts')],
+  ['POST', '/process/session', () => import('./sessions/create.ts')],
+  ['GET', '/process/session/entrypoint', () => import('./sessions/get.ts')],
+  ['GET', '/process/session/entrypoint/logs', () => import('./sessions/command-logs.ts')],
+  ['GET', '/process/session/{sessionId}', () => import('./sessions/get.ts')],
+  ['DELETE', '/process/session/{sessionId}', () => import('./sessions/delete.ts')],
+  ['POST', '/process/session/{sessionId}/exec', () => import('./sessions/execute.ts')],
+  ['GET', '/process/session/{sessionId}/command/{commandId}', () => import('./sessions/command-info.ts')],
+  ['POST', '/process/session/{sessionId}/command/{commandId}/input', () => import('./sessions/input.ts')],
+  ['GET', '/process/session/{sessionId}/command/{commandId}/logs', () => import('./sessions/command-logs.ts')],
+
   ['GET', '/files', () => import('./files/list.ts')],
   ['DELETE', '/files', () => import('./files/delete.ts')],
   ['GET', '/files/info', () => import('./files/info.ts')],
@@ -67,11 +78,19 @@ export const ROUTES: readonly Route[] = [
   ['GET', '/process/pty/{sessionId}/connect', now(webSocketOnly)],
   ['POST', '/process/pty/{sessionId}/resize', () => import('./pty/resize.ts')],
 
+  ['GET', '/process/interpreter/context', () => import('./interpreter/context-list.ts')],
+  ['POST', '/process/interpreter/context', () => import('./interpreter/context-create.ts')],
+  ['DELETE', '/process/interpreter/context/{id}', () => import('./interpreter/context-delete.ts')],
+  ['GET', '/process/interpreter/execute', now(webSocketOnly)],
+
   ...NOT_YET,
 ];
 
 /** WebSocket routes. A path that also has a GET above answers plain requests there. */
 export const UPGRADE_ROUTES: readonly UpgradeRoute[] = [
+  ['/process/session/entrypoint/logs', () => import('./sessions/command-logs.ts')],
+  ['/process/session/{sessionId}/command/{commandId}/logs', () => import('./sessions/command-logs.ts')],
+  ['/process/interpreter/execute', () => import('./interpreter/execute.ts')],
   ['/process/pty/create-connect', () => import('./pty/create-connect.ts')],
   ['/process/pty/{sessionId}/connect', () => import('./pty/connect.ts')],
 ];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { connect, type Peer } from './pty-websocket.ts';
+import { connect, type Peer } from './websocket.ts';
 import { startToolbox } from './toolbox.ts';
 
 const count = (peer: Peer, text: string): number => peer.bytes().toString().split(text).length - 1;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { connect } from './pty-websocket.ts';
+import { connect } from './websocket.ts';
 import { eventually, startToolbox } from './toolbox.ts';
 
 const EXIT_CONTROL = 'X-Daytona-Pty-Exit-Control';

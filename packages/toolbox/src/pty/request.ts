@@ -1,6 +1,4 @@
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { workDir } from '../environment/places.ts';
+import { existingDirectory } from '../environment/places.ts';
 import { badBody, badRequest } from '../errors.ts';
 import { query } from '../http/exchange.ts';
 import { type Body, optionalEnv, optionalNumber, optionalText, text } from '../http/fields.ts';
@@ -16,7 +14,7 @@ const DEFAULT_ROWS = 24;
 export function ptyRequestOf(body: Body): PtyRequest {
   return {
     id: text(body, 'id'),
-    cwd: directory(optionalText(body, 'cwd')),
+    cwd: existingDirectory(optionalText(body, 'cwd')),
     envs: optionalEnv(body, 'envs') ?? {},
     cols: size(optionalNumber(body, 'cols'), 'cols') || DEFAULT_COLS,
     rows: size(optionalNumber(body, 'rows'), 'rows') || DEFAULT_ROWS,
@@ -49,13 +47,6 @@ function size(value: number | undefined, name: string): number {
   if (value === undefined) return 0;
   if (!Number.isInteger(value) || value < 0 || value > MAX_SIZE) throw badBody(`field '${name}' must be an integer up to ${MAX_SIZE}`);
   return value;
-}
-
-function directory(path: string | undefined): string {
-  if (path === undefined || path === '') return workDir;
-  const absolute = resolve(workDir, path);
-  if (path.includes('\0') || statSync(absolute, { throwIfNoEntry: false })?.isDirectory() !== true) throw badRequest(`no such directory: ${path.slice(0, 200)}`);
-  return absolute;
 }
 
 function envsIn(offered: readonly string[]): unknown {
