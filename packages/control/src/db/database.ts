@@ -111,7 +111,8 @@ export class Database implements Queryable {
       } catch (error) {
         if (isConnectionLoss(error)) broken = error as Error;
         // A write may have happened before the connection broke: only its caller knows whether to repeat it.
-        if (!broken || !repeatable || attempt === 3) throw asUnavailable(error);
+        // After a crash every idle connection of the pool is dead, and each is only found out by using it.
+        if (!broken || !repeatable || attempt > POOL_SIZE) throw asUnavailable(error);
       } finally {
         client.release(broken);
       }
