@@ -1,4 +1,4 @@
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const here = fileURLToPath(new URL('.', import.meta.url));
  *
  * Parts behind `import()` stay in the file but are evaluated at first use, so the start pays for the server alone.
  * Python sources are embedded as text. Nothing is external except Node's own modules: the file runs in any image. Beside it lies
- * what cannot be in it: `koffi.node`, by which terminals make system calls.
+ * what cannot be in it: `koffi.node`, by which terminals make system calls, and `terminal.html`, the page of the web terminal.
  */
 export async function buildToolbox(outDir: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(here, '../../package.json'), 'utf8')) as { version: string };
@@ -35,10 +35,20 @@ export async function buildToolbox(outDir: string): Promise<string> {
     logLevel: 'warning',
   });
   await copyFile(koffiBinary(), join(outDir, 'koffi.node'));
+  await writeFile(join(outDir, 'terminal.html'), await terminalPage());
   return outfile;
 }
 
 function koffiBinary(): string {
   const koffi = createRequire(import.meta.url).resolve('koffi');
   return createRequire(koffi).resolve(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
+}
+
+/** One file with everything in it: a page that loads nothing needs no routes. */
+async function terminalPage(): Promise<string> {
+  const source = join(here, 'src/terminal');
+  const { outputFiles } = await build({ entryPoints: [join(source, 'page.js')], bundle: true, write: false, format: 'iife', minify: true, target: 'es2022', legalComments: 'none' });
+  const style = await readFile(createRequire(import.meta.url).resolve('@xterm/xterm/css/xterm.css'), 'utf8');
+  const page = await readFile(join(source, 'page.html'), 'utf8');
+  return page.replace('/*STYLE*/', () => style).replace('/*SCRIPT*/', () => outputFiles[0]!.text);
 }
