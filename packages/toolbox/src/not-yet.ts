@@ -4,13 +4,6 @@ import type { Route } from './http/router.ts';
 
 /** Operations of the toolbox's specification that have no code yet. They answer 501 in the error envelope. */
 const OPERATIONS = `
-POST   /lsp/completions
-POST   /lsp/did-close
-POST   /lsp/did-open
-GET    /lsp/document-symbols
-POST   /lsp/start
-POST   /lsp/stop
-GET    /lsp/workspacesymbols
 POST   /computeruse/a11y/find
 POST   /computeruse/a11y/node/focus
 POST   /computeruse/a11y/node/invoke

@@ -83,6 +83,14 @@ export const ROUTES: readonly Route[] = [
   ['DELETE', '/process/interpreter/context/{id}', () => import('./interpreter/context-delete.ts')],
   ['GET', '/process/interpreter/execute', now(webSocketOnly)],
 
+  ['POST', '/lsp/start', () => import('./lsp/start.ts')],
+  ['POST', '/lsp/stop', () => import('./lsp/stop.ts')],
+  ['POST', '/lsp/did-open', () => import('./lsp/did-open.ts')],
+  ['POST', '/lsp/did-close', () => import('./lsp/did-close.ts')],
+  ['GET', '/lsp/document-symbols', () => import('./lsp/document-symbols.ts')],
+  ['GET', '/lsp/workspacesymbols', () => import('./lsp/workspace-symbols.ts')],
+  ['POST', '/lsp/completions', () => import('./lsp/completions.ts')],
+
   ...NOT_YET,
 ];
 

@@ -3,7 +3,6 @@ import { closeSync, statSync } from 'node:fs';
 import net from 'node:net';
 import type { Readable } from 'node:stream';
 import { badRequest, errnoOf, fail, fromErrno, ToolboxError } from '../errors.ts';
-import { type Exchange, onGone } from '../http/exchange.ts';
 import { givePipeBack, stdinWith, takePipe } from '../process/pipes.ts';
 import { CREDENTIAL_FD, credentialConfig, type Credentials } from './credentials.ts';
 import { gitEnv } from './env.ts';
@@ -201,10 +200,3 @@ function notStarted(error: unknown, cwd: string): ToolboxError {
 
 /** Recognised at the edge as a connection that needs no reply. */
 const clientGone = (): Error => Object.assign(new Error('the client went away'), { code: 'ECONNRESET' });
-
-/** Aborted when the client goes away before its reply is complete. */
-export function untilGone(exchange: Exchange): AbortSignal {
-  const controller = new AbortController();
-  onGone(exchange, () => controller.abort());
-  return controller.signal;
-}

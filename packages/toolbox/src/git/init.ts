@@ -2,7 +2,8 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { absolute } from '../files/paths.ts';
 import { type Exchange, readJson, sendEmpty } from '../http/exchange.ts';
 import { optionalBoolean, text } from '../http/fields.ts';
-import { Git, untilGone } from './git.ts';
+import { untilGone } from '../http/gone.ts';
+import { Git } from './git.ts';
 import { optionalBranchName } from './names.ts';
 import { isRepository } from './repository.ts';
 

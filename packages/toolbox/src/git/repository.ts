@@ -4,7 +4,8 @@ import { fail } from '../errors.ts';
 import { absolute } from '../files/paths.ts';
 import { type Exchange, requiredQuery } from '../http/exchange.ts';
 import { type Body, text } from '../http/fields.ts';
-import { Git, untilGone } from './git.ts';
+import { untilGone } from '../http/gone.ts';
+import { Git } from './git.ts';
 
 /** git in the repository that a body's `path` names. */
 export async function repositoryOf(exchange: Exchange, body: Body): Promise<Git> {

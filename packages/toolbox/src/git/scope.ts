@@ -1,7 +1,8 @@
 import { workDir } from '../environment/places.ts';
 import { badBody } from '../errors.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { Git, untilGone } from './git.ts';
+import { untilGone } from '../http/gone.ts';
+import { Git } from './git.ts';
 import { open } from './repository.ts';
 
 const SCOPES: ReadonlySet<string> = new Set(['global', 'local', 'system']);

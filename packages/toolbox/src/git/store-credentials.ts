@@ -2,8 +2,9 @@ import { workDir } from '../environment/places.ts';
 import { badBody } from '../errors.ts';
 import { type Exchange, readJson, sendEmpty } from '../http/exchange.ts';
 import { optionalText, text } from '../http/fields.ts';
+import { untilGone } from '../http/gone.ts';
 import { checked } from './credentials.ts';
-import { Git, untilGone } from './git.ts';
+import { Git } from './git.ts';
 import { exclusively } from './repository.ts';
 
 /**

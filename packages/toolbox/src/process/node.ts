@@ -25,7 +25,7 @@ export function typescript(code: string, argv: readonly string[]): Program {
 }
 
 /** The command that started this process up to its flags: a loader with its library path may stand before the binary. */
-function ownNode(): string[] {
+export function ownNode(): string[] {
   const words = readFileSync('/proc/self/cmdline', 'utf8').split('\0').slice(0, -1);
   return words.slice(0, words.length - (process.argv.length - 1) - process.execArgv.length);
 }
