@@ -94,7 +94,7 @@ export async function startToolbox(options: ToolboxOptions = {}): Promise<Toolbo
   const child = spawn(nodeFor(options.uid), [...TOOLBOX_NODE_FLAGS, script], {
     cwd: dir,
     env: {
-      PATH: process.env['PATH'], HOME: dir, LANG: 'C.UTF-8', PADDOCK_LISTEN_FD: '3', PADDOCK_TOOLBOX_PORT: String(port),
+      PATH: process.env['PATH'], HOME: dir, LANG: 'C.UTF-8', PADDOCK_LISTEN_FD: '3', PADDOCK_TOOLBOX_PORT: String(port), PADDOCK_TERMINAL_PORT: '0',
       ...TOOLBOX_PROCESS_ENV, ...options.env,
     },
     stdio: ['ignore', 'inherit', 'pipe', fd],
@@ -123,6 +123,7 @@ export async function startToolbox(options: ToolboxOptions = {}): Promise<Toolbo
     if (child.exitCode === null && child.signalCode === null) await toolbox.stop('SIGKILL');
     rmSync(base, { recursive: true, force: true });
     rmSync(`/dev/shm/.paddock-pipes-${child.pid}`, { recursive: true, force: true });
+    rmSync(`/dev/shm/.paddock-sessions-${child.pid}`, { recursive: true, force: true });
     rmSync(`/dev/shm/.paddock-toolbox-${options.uid ?? 0}.json`, { force: true });
   });
   return toolbox;
