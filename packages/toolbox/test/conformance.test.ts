@@ -41,7 +41,7 @@ const MISSING = new Set<string>(NOT_YET.map(([method, path]) => `${method} ${pat
 const spec: Spec | null = existsSync(SPEC) ? (JSON.parse(readFileSync(SPEC, 'utf8')) as Spec) : null;
 const operations = Object.entries(spec?.paths ?? {}).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const));
-const routes = new Set(ROUTES.map(([method, path]) => `${method} ${path}`));
+const routes = new Set<string>(ROUTES.map(([method, path]) => `${method} ${path}`));
 
 test.runIf(spec === null)('the description of the toolbox', ({ skip }) => skip(`not on this machine: ${SPEC}; name another place by PADDOCK_TOOLBOX_SPEC`));
 
@@ -49,7 +49,7 @@ describe.runIf(spec !== null)('conformance to the description', () => {
   test('every operation has its route, and every route is described or known not to be', () => {
     expect(operations.length).toBeGreaterThan(95);
     expect(operations.map(([name]) => name).filter((name) => !routes.has(name))).toEqual([]);
-    const described = new Set(operations.map(([name]) => name));
+    const described = new Set<string>(operations.map(([name]) => name));
     expect([...routes].filter((name) => !described.has(name)).sort()).toEqual([...UNDESCRIBED].sort());
   });
 
