@@ -53,7 +53,7 @@ test('the table as it is: a new move is a decision to be made here too', () => {
   const rows = triggers.flatMap((trigger) => (trigger === 'destroy' ? [] : MOVES[trigger].from.map((from) => `${from} ─${trigger}▶ ${MOVES[trigger].to}`)));
   expect(rows.sort()).toEqual([
     'creating ─created▶ started', 'creating ─fail▶ error', 'creating ─timeout▶ error', 'destroying ─destroyed▶ destroyed', 'error ─recover▶ starting',
-    'started ─claim▶ started', 'started ─exited▶ stopped', 'started ─lost▶ error', 'started ─stop▶ stopping', 'starting ─fail▶ error', 'starting ─lost▶ error',
+    'started ─claim▶ started', 'started ─claimUnready▶ starting', 'started ─exited▶ stopped', 'started ─lost▶ error', 'started ─stop▶ stopping', 'starting ─fail▶ error', 'starting ─lost▶ error',
     'starting ─started▶ started', 'starting ─timeout▶ error', 'stopped ─lost▶ error', 'stopped ─start▶ starting', 'stopping ─fail▶ error', 'stopping ─lost▶ error',
     'stopping ─stopped▶ stopped', 'stopping ─timeout▶ error',
   ].sort());

@@ -48,8 +48,9 @@ test('a create gets one of them, with everything it asked for, and says so witho
   expect(Date.now() - Date.parse(dto.createdAt)).toBeLessThan(5_000);
   expect(plane.runner.sandboxes.get(dto.id)?.spec).toMatchObject({ env: { A: 'b' }, network: { blockAll: false, allowList: ['192.0.2.0/24'] } });
   expect(await plane.plane.gatewayBackend.sandbox(dto.id)).toMatchObject({ id: dto.id, organizationId: dto.organizationId });
-  await until(() => heard.length > 0, 'the claim is told');
-  expect(heard).toEqual(['sandbox.state.updated started started']);
+  await until(() => heard.length > 1, 'the claim and its end are told');
+  // Pending until its env and policy are applied: a control plane that dies in between leaves work, not an open network.
+  expect(heard).toEqual(['sandbox.state.updated started starting', 'sandbox.state.updated starting started']);
   socket.close();
   await full();
 });
@@ -80,7 +81,7 @@ test('another user, another snapshot and a taken name do not touch the pool', as
 
 test('one that cannot be adapted is thrown away and the create becomes cold', async () => {
   await full();
-  plane.runner.failNext.PATCH = 'INTERNAL';
+  plane.runner.failNext.PUT = 'INTERNAL';
   const before = (await waiting()).map(({ id }) => id);
   const dto = await plane.create({ name: 'adapted', env: { A: 'b' } });
   expect(before).not.toContain(dto.id);

@@ -8,7 +8,7 @@ import type { RunnerClient } from '../runners/index.ts';
 import type { Snapshots, UsableSnapshot } from '../snapshots/index.ts';
 import type { Changes } from './changes.ts';
 import type { CreateRequest } from './create-request.ts';
-import { isEphemeral, networkPolicyOf, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
+import { isEphemeral, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
 import { canMove, PENDING_STATES, type Trigger } from './states.ts';
 import { NAME_TAKEN, type MovePatch, type SandboxStore } from './store.ts';
 import { addStart, type StartTrace, type Timing } from './timing.ts';
@@ -156,20 +156,19 @@ export class Lifecycle {
 
   /** @returns null when no sandbox waits that fits */
   async #createWarm(wanted: NewSandbox, request: CreateRequest, timing: Timing): Promise<Sandbox | null> {
-    const { warm, store, runner, log } = this.#deps;
+    const { warm, store, changes, log } = this.#deps;
     if (!warm.serves(wanted.snapshot)) return null;
-    const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted) });
+    const adapt = Object.keys(wanted.env).length > 0 || wanted.networkBlockAll || wanted.networkAllowList !== null;
+    const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted), adapt });
     if (claimed === NAME_TAKEN) throw nameTaken(wanted.name);
     timing.mark(claimed ? 'claimed' : 'none to claim');
-    if (!claimed) return null;
-    const env = Object.keys(wanted.env).length > 0 ? wanted.env : undefined;
-    const network = wanted.networkBlockAll || wanted.networkAllowList ? networkPolicyOf(wanted) : undefined;
-    if (!env && !network) return claimed;
-    const applied = await runner.patch(claimed.id, { ...(env ? { env } : {}), ...(network ? { network } : {}) });
+    if (!claimed || !adapt) return claimed;
+    // The reconciler heard of the claim and needs a round trip to the runner: its outcome cannot have come yet.
+    const outcome = (await changes.next(claimed.id, (row) => row.state !== 'starting', START_WAIT_MS)) ?? claimed;
     timing.mark('adapted');
-    if (applied.ok) return claimed;
-    log.warn({ sandboxId: claimed.id, code: applied.failure.code }, 'a warm sandbox could not be adapted, creating a cold one');
-    await this.#destroy(claimed);
+    if (outcome.state !== 'error') return outcome;
+    log.warn({ sandboxId: claimed.id, reason: outcome.errorReason }, 'a warm sandbox could not be adapted, creating a cold one');
+    await this.#destroy(outcome);
     return null;
   }
 

@@ -15,7 +15,7 @@ import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } 
  * reconciler looks at nothing but the row to know what to do next, so it can be killed anywhere.
  */
 export type Trigger =
-  | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim'
+  | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim' | 'claimUnready'
   | 'destroy' | 'destroyed';
 
 export interface Move {
@@ -45,6 +45,8 @@ export const MOVES: Readonly<Record<Trigger, Move>> = {
   lost: { from: ['started', 'stopped', 'starting', 'stopping'], to: 'error', desired: 'keep' },
   /** A warm sandbox gets its owner; its state does not change but its event is sent. */
   claim: { from: ['started'], to: 'started', desired: 'keep' },
+  /** As `claim`, but env or network of its owner are still to be applied. */
+  claimUnready: { from: ['started'], to: 'starting', desired: 'keep' },
   destroy: { from: DESTROYABLE, to: 'destroying', desired: 'destroyed' },
   destroyed: { from: ['destroying'], to: 'destroyed', desired: 'keep' },
 };

@@ -34,7 +34,12 @@ export type Claim = Pick<
   Sandbox,
   | 'organizationId' | 'labels' | 'env' | 'public' | 'autoStopInterval' | 'autoArchiveInterval' | 'autoDeleteInterval' | 'autoDestroyAt' | 'networkBlockAll'
   | 'networkAllowList'
-> & { readonly name: string | null; readonly warmKey: string };
+> & {
+  readonly name: string | null;
+  readonly warmKey: string;
+  /** Env or network differ from what the sandbox has: it is `starting` until the runner has applied them. */
+  readonly adapt: boolean;
+};
 
 export const NAME_TAKEN = Symbol('another sandbox of the organization has the name');
 
@@ -129,7 +134,8 @@ export class SandboxStore {
 
   /**
    * Gives a started warm sandbox that matches to its owner. Rows that another claim holds are skipped, so two claims never
-   * get the same one and never wait for each other. wire: an event started→started, none that it was created.
+   * get the same one and never wait for each other. wire: an event started→started, none that it was created. One that is to be
+   * adapted is pending instead, so that the reconciler applies what its owner asked for even if this process dies here.
    */
   async claim(claim: Claim): Promise<Sandbox | typeof NAME_TAKEN | null> {
     const text = `
@@ -140,12 +146,12 @@ export class SandboxStore {
       ), s as (
         update sandboxes set organization_id = $3, name = coalesce($4, sandboxes.name), labels = $5, env = $6, public = $7,
           auto_stop_interval = $8, auto_archive_interval = $9, auto_delete_interval = $10, auto_destroy_at = $11,
-          network_block_all = $12, network_allow_list = $13, warm_key = null, revision = revision + 1,
+          network_block_all = $12, network_allow_list = $13, state = $14, warm_key = null, revision = revision + 1,
           created_at = now(), updated_at = now(), state_changed_at = now(), last_activity_at = now()
         from candidate where sandboxes.id = candidate.id returning sandboxes.*
       ), told as (
         insert into outbox (organization_id, event, subject_id, origin, detail)
-        select s.organization_id, 'sandbox.state.updated', s.id, $1, '{"oldState":"started","newState":"started"}' from s
+        select s.organization_id, 'sandbox.state.updated', s.id, $1, json_build_object('oldState', 'started', 'newState', s.state) from s
         returning id, event, detail
       )
       select ${SANDBOX}, ${TOLD} from s`;
@@ -153,6 +159,7 @@ export class SandboxStore {
       const row = await this.#write('sandbox-claim', text, [
         this.#origin, claim.warmKey, claim.organizationId, claim.name, JSON.stringify(claim.labels), JSON.stringify(claim.env), claim.public,
         claim.autoStopInterval, claim.autoArchiveInterval, claim.autoDeleteInterval, claim.autoDestroyAt, claim.networkBlockAll, claim.networkAllowList,
+        MOVES[claim.adapt ? 'claimUnready' : 'claim'].to,
       ]);
       return row ? this.#committed(row) : null;
     });
