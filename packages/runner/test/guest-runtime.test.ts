@@ -67,6 +67,12 @@ describe('the guest runtime', () => {
     expect(inside(`${GUEST_MOUNT}/bin/node`, '--check', `${GUEST_MOUNT}/toolbox.cjs`)).toBe('');
   });
 
+  it('brings language servers that run there', () => {
+    expect(inside(`${GUEST_MOUNT}/lsp/typescript/lib/tsc`, '--version')).toMatch(/^Version 7\./);
+    expect(inside(`${GUEST_MOUNT}/bin/node`, '--check', `${GUEST_MOUNT}/lsp/pyright/langserver.index.js`)).toBe('');
+    for (const file of ['pyright/dist/pyright-langserver.js', 'pyright/dist/typeshed-fallback/stdlib/builtins.pyi', 'typescript/lib/lib.d.ts']) expect(existsSync(join(guest.dir, 'lsp', file))).toBe(true);
+  });
+
   it('can be read by everybody and changed by nobody but root', () => {
     for (const file of readdirSync(guest.dir, { recursive: true, encoding: 'utf8' })) {
       const { uid, mode } = statSync(join(guest.dir, file));

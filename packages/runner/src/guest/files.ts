@@ -5,12 +5,14 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GUEST_MOUNT } from '@paddock/contract';
+import { languageServerFiles } from './language-servers.ts';
 
 export interface GuestFile {
   /** Path below the guest directory. */
   readonly to: string;
   readonly mode: number;
-  readonly from: { readonly file: string } | { readonly text: string };
+  /** `release` names the content of a file that is part of a published package: it need not be read to be known. */
+  readonly from: { readonly file: string; readonly release?: string } | { readonly text: string };
 }
 
 /** Static programs, with the places distributions put them. */
@@ -38,6 +40,7 @@ export function guestFiles(): GuestFile[] {
     ...STATIC_PROGRAMS.map(([name, paths, debianPackage]) => ({ to: name, mode: 0o755, from: { file: firstOf(name, paths, debianPackage) } })),
     ...TOOLBOX_FILES.map(([name, mode]) => ({ to: name, mode, from: { file: toolboxFile(name) } })),
     { to: 'bin/node', mode: 0o755, from: { text: NODE_LAUNCHER } },
+    ...languageServerFiles(),
   ];
 }
 
