@@ -22,6 +22,7 @@ export const ROUTES: readonly Route[] = [
   ['GET', '/process/session', () => import('./sessions/list.ts')],
   ['POST', '/process/session', () => import('./sessions/create.ts')],
   ['GET', '/process/session/entrypoint', () => import('./sessions/get.ts')],
+  ['DELETE', '/process/session/entrypoint', () => import('./sessions/delete.ts')],
   ['GET', '/process/session/entrypoint/logs', () => import('./sessions/command-logs.ts')],
   ['GET', '/process/session/{sessionId}', () => import('./sessions/get.ts')],
   ['DELETE', '/process/session/{sessionId}', () => import('./sessions/delete.ts')],

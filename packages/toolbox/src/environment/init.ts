@@ -1,6 +1,6 @@
 import { type Exchange, readJson, sendJson } from '../http/exchange.ts';
 import { optionalEnv, optionalText, optionalTexts } from '../http/fields.ts';
-import { applyInit, claimEntrypoint } from './environment.ts';
+import { applyInit, claimEntrypoint, currentEnv } from './environment.ts';
 import { version } from './info.ts';
 
 /**
@@ -13,9 +13,8 @@ export async function handle(exchange: Exchange): Promise<void> {
   const env = optionalEnv(body, 'env');
   const entrypoint = optionalTexts(body, 'entrypoint');
   applyInit(env === undefined ? {} : { env });
-  if (entrypoint !== undefined && entrypoint.length > 0 && claimEntrypoint()) {
-    const { startEntrypoint } = await import('../process/entrypoint.ts');
-    startEntrypoint(entrypoint);
-  }
+  const starts = entrypoint !== undefined && entrypoint.length > 0 && claimEntrypoint();
+  const entrypointEnv = currentEnv();
   sendJson(exchange, 200, { message: 'Initialized', version });
+  if (starts) await (await import('../sessions/entrypoint.ts')).startEntrypoint(entrypoint, entrypointEnv);
 }
