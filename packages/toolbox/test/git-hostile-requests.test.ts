@@ -2,13 +2,19 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { startToolbox } from './toolbox.ts';
 
-/** Values a careless or hostile client may send anywhere. */
-const value: fc.Arbitrary<unknown> = fc.oneof(
-  { depthSize: 'small' },
-  fc.constantFrom('', '.', '..', '/', 'r', 'r/', 'bare', 'd', 'f', 'main', 'HEAD', 'HEAD~9', '@', '@{-1}', '-', '--', '-f', '--exec=touch x', ':(exclude)f', ':/', '*', '\0', 'a\0b', 'a\nb', 'x'.repeat(300), '\ud800', 'origin', 'user.name', 'core.bare', 'local', 'global', 'hard', 'soft', 'refs/heads/main', 'main:main', '+main', 'r/.git', '1'.repeat(40)),
-  fc.string({ unit: 'binary', maxLength: 20 }), fc.integer(), fc.double(), fc.boolean(), fc.constant(null),
-  fc.array(fc.constantFrom('f', '.', '', ':f', '-x', '\0', '/etc/passwd', 'x'.repeat(5000)), { maxLength: 3 }), fc.dictionary(fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), { maxKeys: 3 }),
-);
+const text: fc.Arbitrary<unknown> = fc.oneof({ weight: 4, arbitrary: fc.constantFrom<unknown>('', '.', '..', '/', 'r', 'r/', 'bare', 'd', 'f', 'main', 'HEAD', 'HEAD~9', '@', '@{-1}', '-', '--', '-f', '--exec=touch x', ':(exclude)f', ':/', '*', '\0', 'a\0b', 'a\nb', 'x'.repeat(300), '\ud800', 'origin', 'user.name', 'a.b', 'local', 'global', 'hard', 'soft', 'refs/heads/main', 'main:main', '+main', 'r/.git', '1'.repeat(40)) }, fc.string({ unit: 'binary', maxLength: 20 }));
+
+/** Anything at all, for the places where something else is expected. */
+const other: fc.Arbitrary<unknown> = fc.oneof({ depthSize: 'small' }, fc.integer(), fc.double(), fc.boolean(), fc.constant(null), text, fc.array(fc.string(), { maxLength: 3 }), fc.dictionary(fc.string({ maxLength: 5 }), fc.string({ maxLength: 5 }), { maxKeys: 3 }));
+
+const flag = fc.boolean();
+const KINDS: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+  files: fc.array(fc.constantFrom('f', '.', '', ':f', '-x', '\0', '/etc/passwd', 'new', 'x'.repeat(5000)), { maxLength: 3 }), depth: fc.integer({ min: -1, max: 3 }),
+  bare: flag, allow_empty: flag, staged: flag, worktree: flag, fetch: flag, overwrite: flag, insecure_skip_tls: flag, set_upstream: flag, mode: fc.constantFrom('soft', 'mixed', 'hard', 'keep', 'merge', ''),
+};
+
+/** Mostly of the right type, so that it reaches git. */
+const valueOf = (field: string): fc.Arbitrary<unknown> => fc.oneof({ weight: 9, arbitrary: KINDS[field] ?? text }, { weight: 1, arbitrary: other });
 
 /** Method, path and fields. Addresses are fixed to a closed port of this machine: nothing random is dialled. */
 const CLOSED = 'http://localhost:1/a.git';
@@ -29,9 +35,9 @@ test('no git request is answered with a 5xx, and none reaches beyond the reposit
   await toolbox.exec('git init -q r; git init -q --bare bare; cd r; echo x > f; git config user.name a; git config user.email b; git add f; git commit -qm m; cd ..; mkdir d; touch plain');
   const path = fc.oneof({ weight: 3, arbitrary: fc.constant<unknown>('r') }, fc.constantFrom<unknown>('bare', 'd', 'plain', 'none', 'r/.git', 'x:y', '', '\0', 7, null));
   const change = fc.constantFrom(...ROUTES).chain(([method, route, fields, fixed]) =>
-    fc.record({ path: route === '/git/config' ? fc.constant<unknown>('r') : path, ...Object.fromEntries(fields.map((field) => [field, value])) }, { requiredKeys: [] })
+    fc.record({ path: route === '/git/config' ? fc.constant<unknown>('r') : path, ...Object.fromEntries(fields.map((field) => [field, valueOf(field)])) }, { requiredKeys: ['path'] })
       .map((body) => ({ method, route, body: JSON.stringify({ ...body, ...fixed }) as string | undefined })));
-  const question = fc.record({ route: fc.constantFrom(...QUERIES), path, key: value, scope: value }).map(({ route, ...query }) => ({
+  const question = fc.record({ route: fc.constantFrom(...QUERIES), path, key: text, scope: text }).map(({ route, ...query }) => ({
     method: 'GET', body: undefined,
     route: `${route}?${Object.entries(query).map(([name, item]) => `${name}=${encodeURIComponent((typeof item === 'string' ? item : JSON.stringify(item) ?? '').toWellFormed())}`).join('&')}`,
   }));

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 import { eventually, startToolbox, type Reply, type Toolbox } from './toolbox.ts';
 
@@ -141,4 +142,24 @@ test('the end of the toolbox ends its servers', async () => {
       return true;
     }
   });
+});
+
+test('no request is answered with a 5xx', async () => {
+  const toolbox = await withServers();
+  const server = { languageId: 'typescript', pathToProject: 'p' };
+  await toolbox.post('/lsp/start', server);
+  const value: fc.Arbitrary<unknown> = fc.oneof(
+    { depthSize: 'small' },
+    fc.constantFrom('', 'p', '.', '/', 'file://', 'file:///', 'file://p/plain.js', 'file://host/p', 'untitled:x', '%', 'file:///%00', '\0', 'x'.repeat(5000), '\ud800', 'typescript', 'go'),
+    fc.string({ unit: 'binary', maxLength: 10 }), fc.integer(), fc.boolean(), fc.constant(null), fc.dictionary(fc.constantFrom('line', 'character', 'triggerKind', 'triggerCharacter'), fc.oneof(fc.integer(), fc.string())),
+  );
+  const fields = ['uri', 'position', 'context', 'query'] as const;
+  const request = fc.tuple(fc.constantFrom('did-open', 'did-close', 'completions', 'document-symbols', 'workspacesymbols'), fc.record(Object.fromEntries(fields.map((field) => [field, value])), { requiredKeys: [] }), fc.boolean());
+  await fc.assert(fc.asyncProperty(request, async ([route, body, known]) => {
+    const all = { ...body, ...server, ...(known ? { uri: 'file://p/plain.js' } : {}) };
+    const texts = Object.fromEntries(Object.entries(all).map(([name, item]) => [name, (typeof item === 'string' ? item : JSON.stringify(item) ?? '').toWellFormed()]));
+    const reply = route.endsWith('symbols') ? await toolbox.get(`/lsp/${route}?${query(texts)}`) : await toolbox.post(`/lsp/${route}`, all);
+    expect([route, all, reply.status, reply.status < 500 ? '' : reply.text]).toEqual([route, all, expect.toSatisfy((status: number) => status < 500), '']);
+  }), { numRuns: Number(process.env['PADDOCK_FUZZ_RUNS'] ?? 300) });
+  expect(verdict(await toolbox.post('/lsp/stop', server))).toBe(200);
 });

@@ -50,7 +50,7 @@ export function credentialsFor(url: string, login: Login | null): Credentials | 
   return {
     origin: originOf(url),
     answer: `username=${username}\npassword=${password}\n`,
-    secrets: [...hidden, ...hidden.map(encodeURIComponent), Buffer.from(`${username}:${password}`).toString('base64')],
+    secrets: [...hidden, ...hidden.map((secret) => encodeURIComponent(secret.toWellFormed())), Buffer.from(`${username}:${password}`).toString('base64')],
   };
 }
 

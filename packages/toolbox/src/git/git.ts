@@ -192,7 +192,10 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
 }
 
 function notStarted(error: unknown, cwd: string): ToolboxError {
-  if (errnoOf(error) !== 'ENOENT') return fromErrno(error);
+  const errno = errnoOf(error);
+  if (errno === 'ERR_INVALID_ARG_VALUE') return badRequest('a value contains a NUL character');
+  if (errno === 'E2BIG') return badRequest('a value is too long');
+  if (errno !== 'ENOENT') return fromErrno(error);
   // The kernel says ENOENT for a missing directory and for a missing program alike.
   if (!statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) return fail('GIT_REPO_NOT_FOUND', `not found: no such directory: ${cwd}`);
   return fail('UNPROCESSABLE_ENTITY', 'git is not installed in this sandbox: install it (for example `apt-get install git`) or use an image that has it');

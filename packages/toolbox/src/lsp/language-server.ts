@@ -159,8 +159,8 @@ export class LanguageServer {
   /** Ends the server and everything it started. */
   async stop(): Promise<void> {
     const force = setTimeout(() => this.kill(), STOP_MS);
-    await this.#rpc.request('shutdown', null).catch(() => undefined);
-    this.#rpc.notify('exit', null);
+    await this.#rpc.request('shutdown').catch(() => undefined);
+    this.#rpc.notify('exit');
     await this.ended;
     clearTimeout(force);
   }

@@ -59,7 +59,7 @@ export class Rpc {
   }
 
   /** @param signal abandons the request and tells the server so */
-  request(method: string, params: unknown, signal?: AbortSignal): Promise<unknown> {
+  request(method: string, params?: unknown, signal?: AbortSignal): Promise<unknown> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
@@ -76,7 +76,7 @@ export class Rpc {
     });
   }
 
-  notify(method: string, params: unknown): void {
+  notify(method: string, params?: unknown): void {
     if (!this.#ended) this.#send({ method, params });
   }
 
