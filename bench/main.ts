@@ -7,6 +7,7 @@ import { startPaddock } from '../e2e/support/harness.ts';
 import { Docker } from './docker.ts';
 import { latency } from './latency.ts';
 import { memory } from './idle-memory.ts';
+import { toolbox } from './toolbox.ts';
 import { transfers } from './transfers.ts';
 import type { Figure } from './stats.ts';
 
@@ -26,6 +27,7 @@ try {
     console.log('dockerd is not installed (Debian: docker.io): no ratios to Docker in this run.');
   }
   figures.push(...(await latency(paddock, docker, quick)));
+  figures.push(...(await toolbox(paddock, docker, quick)));
   figures.push(...(await transfers(paddock, quick)));
   figures.push(...(await memory(paddock)));
 } finally {
