@@ -36,14 +36,14 @@ test('a sandbox without an entrypoint has no such session', async () => {
 
 test('the session of the entrypoint is reserved: it is not listed and can only be read', async () => {
   const toolbox = await startToolbox();
-  await toolbox.post('/init', { entrypoint: ['sleep', '1000'] });
+  await toolbox.post('/init', { entrypoint: ['sleep', `1000.${process.pid}`] });
   await eventually(async () => (await toolbox.get('/process/session/entrypoint')).status === 200);
   expect((await toolbox.get('/process/session')).json).toEqual([]);
   expect((await toolbox.post('/process/session', { sessionId: 'entrypoint' })).status).toBe(400);
   expect((await toolbox.post('/process/session/entrypoint/exec', { command: 'true' })).status).toBe(400);
   expect((await toolbox.post('/process/session/entrypoint/command/entrypoint_command/input', { data: 'x' })).status).toBe(400);
   expect((await toolbox.send('DELETE', '/process/session/entrypoint')).status).toBe(400);
-  const pid = (await toolbox.exec('pgrep -f "^sleep 1000$" | head -1')).json.result.trim();
+  const pid = (await toolbox.exec(`pgrep -f '^sleep 1000.${process.pid}$'`)).json.result.trim();
   await toolbox.exec(`kill -9 ${pid}`);
   await eventually(async () => (await toolbox.get('/process/session/entrypoint')).json.commands[0].exitCode === 137);
 });
