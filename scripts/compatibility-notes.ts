@@ -19,5 +19,11 @@ export const DIFFERS: Readonly<Record<string, string>> = {
   'POST /process/code-run': '`argv` is quoted; JavaScript and TypeScript run on Paddock\'s own Node where the image has none',
   'POST /init': 'only the server itself may call it; the gateway never forwards it',
   'DELETE /files': 'a dangling symlink can be deleted',
+  'GET /git/status': 'a branch without a commit is a 200 with its name; files of a conflict are "Updated but unmerged" on both sides',
+  'GET /git/history': 'empty before the first commit',
+  'POST /git/clone': 'an empty repository is cloned; credentials inside the URL are used and not written down; no hook runs',
+  'POST /git/commit': 'nothing to commit is a 400; the hooks of the repository run',
+  'POST /git/pull': 'branches that have diverged are merged; a conflict is a 409 and stays in the work tree',
+  'GET /lsp/workspacesymbols': 'also for Python (pyright)',
   'GET /port': 'IPv6 listeners are listed too',
 };
