@@ -31,6 +31,6 @@ test('the configuration needs no credential and holds every field clients requir
 test('every reply names the API version, also the errors', async () => {
   for (const path of ['/api/config', '/api/users/me', '/api/nothing', '/api/%zz', '/']) {
     const reply = await control.call('GET', path, { key: null });
-    expect(reply.headers['x-daytona-api-version'], path).toBe('0.220.0');
+    expect(reply.headers['x-daytona-api-version'], path).toBe('0.190.0');
   }
 });
