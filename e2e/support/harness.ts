@@ -37,6 +37,7 @@ export async function startPaddock({ warmPool = '0', env = {} }: PaddockOptions 
       ...process.env,
       PADDOCK_DATA_DIR: dataDir,
       PADDOCK_PORT: String(port),
+      PADDOCK_SSH_PORT: String(await freePort()),
       PADDOCK_ADMIN_API_KEY: apiKey,
       PADDOCK_WARM_POOL: warmPool,
       PADDOCK_POOL_SIZE_GIB: '40',

@@ -30,7 +30,7 @@ function problems(sources: Partial<Sources>): string {
 describe('where a setting comes from', () => {
   test('defaults make a complete configuration', () => {
     expect(config({})).toMatchObject({
-      dataDir: '/var/lib/paddock', host: '127.0.0.1', port: 3000, publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000',
+      dataDir: '/var/lib/paddock', host: '127.0.0.1', port: 3000, sshPort: 2222, publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000',
       previewProtocol: 'http', trustedProxies: [], databaseUrl: null, adminApiKey: null, serviceUser: 'paddock', region: 'us',
       warmPool: { 'daytona-small': 3, 'daytona-medium': 1, 'daytona-large': 1 }, pool: { device: null }, network: { denied: ['169.254.0.0/16', '224.0.0.0/4'] },
     });

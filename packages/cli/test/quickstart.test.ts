@@ -29,7 +29,7 @@ function quickstart(args: readonly string[] = [], env: Readonly<Record<string, s
   const startedAt = performance.now();
   const done = spawnSync(process.execPath, [script, ...args], {
     encoding: 'utf8',
-    env: { PADDOCK_IMAGE_CACHE: '/var/tmp/paddock-test-cache', ...process.env, PADDOCK_DATA_DIR: dataDir, PADDOCK_PORT: String(port), PADDOCK_CONFIG: '/dev/null', ...env },
+    env: { PADDOCK_IMAGE_CACHE: '/var/tmp/paddock-test-cache', ...process.env, PADDOCK_DATA_DIR: dataDir, PADDOCK_PORT: String(port), PADDOCK_SSH_PORT: '0', PADDOCK_CONFIG: '/dev/null', ...env },
   });
   return { status: done.status, stdout: done.stdout, stderr: done.stderr, ms: performance.now() - startedAt };
 }

@@ -24,6 +24,7 @@ beforeAll(async () => {
     ...process.env,
     PADDOCK_DATA_DIR: layout.dataDir,
     PADDOCK_PORT: String(port),
+    PADDOCK_SSH_PORT: '0',
     PADDOCK_ADMIN_API_KEY: KEY,
     PADDOCK_WARM_POOL: '0',
     PADDOCK_CONFIG: '/dev/null',

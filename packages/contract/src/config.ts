@@ -12,6 +12,8 @@ export interface PaddockConfig {
   readonly host: string;
   /** `PADDOCK_PORT`, default 3000. */
   readonly port: number;
+  /** Port of the SSH gateway, on the same address; 0: none. `PADDOCK_SSH_PORT`, default 2222. */
+  readonly sshPort: number;
   /** Origin under which clients reach this server, no trailing slash. `PADDOCK_PUBLIC_URL`, default http://localhost:<port>. */
   readonly publicUrl: string;
   /** Preview hosts are `{port}-{sandboxId}.<previewDomain>`; may hold a port. `PADDOCK_PREVIEW_DOMAIN`, default localhost:<port>. */

@@ -1,4 +1,4 @@
-import { createGateway } from '@paddock/gateway';
+import { createGateway, createSshGateway, type SshGateway } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { domainsWith } from './domains.ts';
 import { buildApp } from './http/index.ts';
@@ -8,6 +8,7 @@ import type { Handlers } from './server/front.ts';
 /** A control plane that is ready to serve: database connected, schema and first records in place. */
 export interface ControlPlane {
   readonly handlers: Handlers;
+  readonly ssh: SshGateway;
   /** Cuts connections that never end by themselves; otherwise every stop would wait for them in vain. Clients come back. */
   hangUp(): void;
   /** After the last request ended. */
@@ -19,11 +20,16 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
   const { config, layout } = context;
   const sandboxes = await createSandboxPlane(context);
   const gateway = createGateway(config, layout, sandboxes.gatewayBackend);
+  const ssh = createSshGateway(layout, sandboxes.sshBackend, await context.settings.secret('ssh-host-key'));
   const app = await buildApp(context, domainsWith([sandboxes.domain]));
   await sandboxes.start();
   return {
     handlers: { gateway, events: sandboxes.sockets, api: (req, res) => app.routing(req, res) },
-    hangUp: () => sandboxes.sockets.disconnect(),
+    ssh,
+    hangUp() {
+      sandboxes.sockets.disconnect();
+      ssh.close();
+    },
     async stop() {
       gateway.close();
       await sandboxes.stop();

@@ -6,6 +6,7 @@ import type { ControlContext } from './context.ts';
 import { migrate, MIGRATIONS } from './db/index.ts';
 import { Front } from './server/front.ts';
 import { dropPrivileges } from './server/privileges.ts';
+import { SshFront } from './server/ssh-front.ts';
 import { createContext } from './services.ts';
 import { StartRefused } from './start-refused.ts';
 
@@ -28,10 +29,12 @@ async function main(config: PaddockConfig): Promise<void> {
   const log = pino({ level: config.logLevel, base: { part: 'control' } }, output);
   process.on('unhandledRejection', (reason) => log.error({ err: reason }, 'unhandled rejection'));
   const front = new Front(config.host, config.port);
+  const sshFront = new SshFront(config.host, config.sshPort);
   let plane: ControlPlane;
   let context: ControlContext;
   try {
     await front.bound();
+    await sshFront.bound();
     dropPrivileges(config.serviceUser);
     context = createContext(config, log);
     await migrate(context.db, MIGRATIONS, log);
@@ -44,13 +47,14 @@ async function main(config: PaddockConfig): Promise<void> {
     process.exit(1);
   }
   front.open(plane.handlers);
+  sshFront.open(plane.ssh);
   tellParent({ type: 'ready' });
   log.info({ port: await front.bound(), publicUrl: config.publicUrl }, 'control plane serves');
 
   await stopped.promise;
   setTimeout(() => process.exit(0), HARD_STOP_MS).unref();
   context.readiness.drain();
-  const closed = front.close();
+  const closed = Promise.all([front.close(), sshFront.close()]);
   plane.hangUp();
   await closed;
   await plane.stop();

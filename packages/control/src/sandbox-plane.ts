@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { RunnerEvent, RunnerInfo } from '@paddock/contract';
-import type { GatewayBackend } from '@paddock/gateway';
+import type { GatewayBackend, SshBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
 import type { Domain } from './http/index.ts';
 import { createRunnerClient, followImages, followRunnerEvents } from './runners/index.ts';
 import {
   Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
-  sandboxRoutes, SandboxStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
+  sandboxRoutes, SandboxStore, SshAccesses, SshStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
 } from './sandboxes/index.ts';
 import { WarmPool, warmKeyOf } from './warm-pool/index.ts';
 
@@ -16,6 +16,7 @@ export interface SandboxPlane {
   readonly domain: Domain;
   readonly sockets: EventSockets;
   readonly gatewayBackend: GatewayBackend;
+  readonly sshBackend: SshBackend;
   /** After the schema is up to date; the API may serve before it returns. */
   start(): Promise<void>;
   /** Finishes what is in progress as far as that is quick; the rest is picked up by the next start. */
@@ -58,6 +59,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const find = lifecycle.find.bind(lifecycle);
   const properties = new Properties({ db, store, runner, find, clocksChanged: () => clocks.wake() });
   const previews = new Previews({ config, store: previewStore, find });
+  const sshAccesses = new SshAccesses({ config, store: new SshStore(db), find, byId: (id) => store.byId(id) });
 
   const view = (sandbox: Sandbox): Sandbox => {
     const used = activity.since(sandbox.id);
@@ -123,11 +125,17 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
 
   return {
     domain: (api) => sandboxRoutes(api, {
-      lifecycle, properties, previews, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
+      lifecycle, properties, previews, sshAccesses, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
       toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
     }),
     sockets,
     gatewayBackend,
+    sshBackend: {
+      sandboxes: gatewayBackend,
+      access: (token) => sshAccesses.access(token),
+      onRevoked: (listener) => sshAccesses.onRevoked(listener),
+      report: (event) => log.info(event, 'SSH connection ended'),
+    },
     async start() {
       await publisher.start();
       reconciler.start();

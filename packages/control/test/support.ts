@@ -53,7 +53,7 @@ export const HEALTH_KEY = 'health-key-of-the-tests';
 
 export function testConfig(databaseUrl: string, overrides: Partial<PaddockConfig> = {}): PaddockConfig {
   return {
-    dataDir: '/tmp/paddock-control-none', runRoot: '/tmp/paddock-control-none/run', host: '127.0.0.1', port: 0,
+    dataDir: '/tmp/paddock-control-none', runRoot: '/tmp/paddock-control-none/run', host: '127.0.0.1', port: 0, sshPort: 0,
     publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000', previewProtocol: 'http', trustedProxies: [], databaseUrl,
     adminApiKey: ADMIN_KEY, healthApiKey: HEALTH_KEY, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small', warmPool: {},
     pool: { sizeGiB: 1, device: null }, image: { suite: 'trixie', mirror: null }, network: { subnet: null, denied: [], dns: null }, logLevel: 'error',

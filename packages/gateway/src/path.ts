@@ -6,11 +6,14 @@ export type TargetPath =
   | { readonly ok: true; readonly path: string; readonly appPort: number | null }
   | { readonly ok: false; readonly status: 400 | 404; readonly message: string };
 
+/** Routes of the toolbox that are not for its users. */
+const INTERNAL: ReadonlySet<string> = new Set(['init', 'ssh']);
+
 const HIDDEN: TargetPath = { ok: false, status: 404, message: 'not found: no such path' };
 
 /**
  * The toolbox path for a request that came in below `/toolbox/{id}` or on the preview host of port 2280.
- * What is forwarded is what was judged: slashes merged, dot segments resolved. `/init` is the runner's, in no spelling and by no
+ * What is forwarded is what was judged: slashes merged, dot segments resolved. `/init` is the runner's and `/ssh` the SSH gateway's, in no spelling and by no
  * detour (`/proxy/2280/init`) reachable from here. The path behind `/proxy/{port}` belongs to the app: only dot segments are resolved.
  */
 export function toolboxPath(raw: string): TargetPath {
@@ -36,12 +39,12 @@ export function previewPath(port: number, raw: string): TargetPath {
 function ownPath(path: string): TargetPath {
   const merged = path.replace(/\/{2,}/g, '/');
   if (!merged.includes('%') && !merged.includes(';')) {
-    return merged.toLowerCase().replace(/\/$/, '') === '/init' ? HIDDEN : { ok: true, path: merged, appPort: null };
+    return INTERNAL.has(merged.toLowerCase().replace(/\/$/, '').slice(1)) ? HIDDEN : { ok: true, path: merged, appPort: null };
   }
   const plain = decoded(merged);
   if (plain === null) return { ok: false, status: 400, message: 'bad request: malformed percent-encoding in the path' };
   const names = loosestReading(plain);
-  if (names[0] === 'proxy' || (names[0] === 'init' && names.length === 1)) return HIDDEN;
+  if (names[0] === 'proxy' || (names.length === 1 && INTERNAL.has(names[0]!))) return HIDDEN;
   return { ok: true, path: merged, appPort: null };
 }
 

@@ -37,15 +37,17 @@ export interface SandboxLink {
   usedMs: number;
 }
 
+type PoolBackend = Pick<GatewayBackend, 'sandbox' | 'touch' | 'onSandboxChanged'>;
+
 /** Keep-alive connections to toolboxes, and the activity clock of what is open. Owns its agents and its timer. */
 export class LinkPool {
   readonly #links = new Map<string, SandboxLink>();
   readonly #layout: Layout;
-  readonly #backend: GatewayBackend;
+  readonly #backend: PoolBackend;
   readonly #timer: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
 
-  constructor(layout: Layout, backend: GatewayBackend) {
+  constructor(layout: Layout, backend: PoolBackend) {
     this.#layout = layout;
     this.#backend = backend;
     this.#timer = setInterval(() => this.#sweep(Date.now()), RENEW_MS);

@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { auth, echo, ID, startRig, type Rig } from './helpers.ts';
 
-const SPELLINGS = [
+const INIT = [
   '/init', '//init', '/./init', '/init/', '/init//', '/INIT', '/Init', '/x/../init', '/../init', '/../../init', '/%69nit', '/ini%74', '/%2finit', '/%2Finit', '/.%2finit', '/%2e/init', '/a/%2e%2e/init',
   '/a/%2E%2e/init', '/a%2f..%2finit', '/init;x', '/init;x=1', '/init%3bx', '/init%20', '/proxy/2280/init', '/proxy//2280//init', '//proxy/2280/init', '/proxy/2280/proxy/2280/init',
   '/proxy/2280//init', '/proxy/2280/./init', '/proxy/3000/../2280/init', '/proxy/3000/../../init', '/%70roxy/2280/init', '/proxy%2f2280%2finit', '/proxy%2F2280/init', '/proxy/3000/%2e%2e/%2e%2e/init', '/PROXY/2280/init',
 ];
+/** The SSH gateway alone may ask a toolbox for SSH: same rule, same spellings. */
+const SPELLINGS = [...INIT, ...INIT.map((path) => path.replace('init', 'ssh').replace('INIT', 'SSH').replace('Init', 'Ssh').replace('%69nit', '%73sh').replace('ini%74', 'ss%68'))];
 
-describe('POST /init is the runner\'s alone', () => {
+describe('POST /init is the runner\'s alone, GET /ssh the SSH gateway\'s', () => {
   let rig: Rig;
   const seen: string[] = [];
   beforeAll(async () => { rig = await startRig((req, res) => { seen.push(req.url ?? ''); echo(req, res); }); });

@@ -45,6 +45,10 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
     toml: 'port', flag: '--port', env: 'PADDOCK_PORT', fallback: '3000', shape: '<port>', read: wholeNumber(1, 65_535),
     help: 'API, events, toolbox path and previews',
   },
+  sshPort: {
+    toml: 'ssh_port', flag: '--ssh-port', env: 'PADDOCK_SSH_PORT', fallback: '2222', shape: '<port>', read: wholeNumber(0, 65_535),
+    help: 'SSH into sandboxes; 0 for none',
+  },
   publicUrl: {
     toml: 'public_url', flag: '--public-url', env: 'PADDOCK_PUBLIC_URL', fallback: 'http://localhost:{port}', shape: '<origin>', read: origin,
     help: 'origin under which clients reach this server',

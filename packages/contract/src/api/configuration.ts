@@ -16,6 +16,8 @@ export const ConfigurationDto = Type.Object({
   /** Misspelt on the wire. */
   maintananceMode: Type.Boolean(),
   environment: Type.String(),
+  /** Holds `{{TOKEN}}`. Absent: no SSH. */
+  sshGatewayCommand: Type.Optional(Type.String()),
 }, { title: 'DaytonaConfiguration' });
 export type ConfigurationDto = Static<typeof ConfigurationDto>;
 

@@ -86,4 +86,11 @@ export const PaginatedSandboxes = Type.Object({
 });
 export const PortPreviewUrl = Type.Object({ sandboxId: Type.String(), url: Type.String(), token: Type.String() });
 export const SignedPortPreviewUrl = Type.Object({ sandboxId: Type.String(), port: Type.Integer(), token: Type.String(), url: Type.String() });
+/** Dates as ISO 8601. `sshCommand` can be run as it is. */
+export const SshAccessDto = Type.Object({
+  id: Type.String(), sandboxId: Type.String(), token: Type.String(), expiresAt: Type.String(), createdAt: Type.String(), updatedAt: Type.String(),
+  sshCommand: Type.String(),
+}, { title: 'SshAccessDto' });
+export type SshAccessDto = Static<typeof SshAccessDto>;
+export const SshAccessValidationDto = Type.Object({ valid: Type.Boolean(), sandboxId: Type.Optional(Type.String()) }, { title: 'SshAccessValidationDto' });
 export const ToolboxProxyUrl = Type.Object({ url: Type.String() });

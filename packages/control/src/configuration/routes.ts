@@ -1,4 +1,5 @@
 import { ConfigurationDto, type PaddockConfig } from '@paddock/contract';
+import { sshCommand } from '../sandboxes/index.ts';
 import { PADDOCK_VERSION, type ApiServer } from '../http/index.ts';
 
 /** Minutes, thirty days: the longest a stopped sandbox waits before it is archived. */
@@ -18,6 +19,7 @@ export function configuration(config: PaddockConfig): ConfigurationDto {
     maxAutoArchiveInterval: MAX_AUTO_ARCHIVE_INTERVAL,
     maintananceMode: false,
     environment: 'self-hosted',
+    ...(config.sshPort > 0 ? { sshGatewayCommand: sshCommand(config, '{{TOKEN}}') } : {}),
   };
 }
 

@@ -87,10 +87,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
   'Build logs': `
     GET /snapshots/:id/build-logs getSnapshotBuildLogs
     GET /snapshots/:id/build-logs-url getSnapshotBuildLogsUrl`,
-  'SSH accesses': `
-    POST /sandbox/:sandboxIdOrName/ssh-access createSshAccess write:sandboxes
-    DELETE /sandbox/:sandboxIdOrName/ssh-access revokeSshAccess write:sandboxes
-    GET /sandbox/ssh-access/validate validateSshAccess`,
   'Secrets': `
     POST /secret createSecret manage:secrets
     GET /secret listSecrets manage:secrets

@@ -39,6 +39,7 @@ const flush = (ids: readonly string[], times: readonly Date[]) => plan('sandbox-
 const PURGES = [
   plan('sandbox-purge', `delete from sandboxes where state = 'destroyed' and state_changed_at < now() - interval '24 hours'`),
   plan('preview-token-purge', `delete from signed_preview_tokens where expires_at < now() - interval '1 hour'`),
+  plan('ssh-access-purge', 'delete from ssh_accesses where expires_at < now()'),
   plan('outbox-purge', `delete from outbox where published_at is not null and created_at < now() - interval '10 minutes'`),
 ];
 

@@ -15,5 +15,7 @@ export { Reconciler } from './reconciler.ts';
 export { sandboxRoutes } from './routes/index.ts';
 export { isWarm, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
 export { isSettled } from './states.ts';
+export { sshCommand, SshAccesses } from './ssh-accesses.ts';
+export { SshStore } from './ssh-store.ts';
 export { SandboxStore, type Change } from './store.ts';
 export { usageSource } from './usage.ts';

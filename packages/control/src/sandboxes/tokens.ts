@@ -1,27 +1,34 @@
 import { randomBytes } from 'node:crypto';
 
-const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
-
 /** Lower case and digits only: preview tokens travel in host names. */
-function lowerCaseToken(length: number): string {
+const LOWER_CASE = 'abcdefghijklmnopqrstuvwxyz0123456789';
+const LETTERS = `${LOWER_CASE}ABCDEFGHIJKLMNOPQRSTUVWXYZ`;
+
+function randomToken(length: number, alphabet: string): string {
+  // Bytes above the largest multiple of the alphabet's size would favour its first letters.
+  const fair = 256 - (256 % alphabet.length);
   let token = '';
   while (token.length < length) {
-    // 252 is the largest multiple of 36 below 256: bytes above it would favour the first letters.
     for (const byte of randomBytes(length * 2)) {
-      if (byte < 252 && token.length < length) token += ALPHABET[byte % 36];
+      if (byte < fair && token.length < length) token += alphabet[byte % alphabet.length];
     }
   }
   return token;
 }
 
+/** wire: 32 characters without `_` and `-`, 190 bits. It is the user name of SSH. */
+export function newSshToken(): string {
+  return randomToken(32, LETTERS);
+}
+
 /** wire: 32 characters, 165 bits. */
 export function newAuthToken(): string {
-  return lowerCaseToken(32);
+  return randomToken(32, LOWER_CASE);
 }
 
 /** wire: 16 characters, 82 bits, alive for a day at most. */
 export function newSignedPreviewToken(): string {
-  return lowerCaseToken(16);
+  return randomToken(16, LOWER_CASE);
 }
 
 /**

@@ -1,5 +1,4 @@
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { StartRefused } from '../start-refused.ts';
 
 /**
@@ -13,9 +12,13 @@ export function addressesOf(host: string): readonly string[] {
 /** A machine without IPv6 has no ::1. */
 const NO_SUCH_ADDRESS = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT']);
 
-/** Binds one server for each address, all to the same port. @param port 0: any free one */
-export async function listenOn(makeServer: () => Server, host: string, port: number): Promise<readonly Server[]> {
-  const servers: Server[] = [];
+/**
+ * Binds one server for each address, all to the same port.
+ * @param port 0: any free one
+ * @param setting name of the variable that chooses the port, for whoever must change it
+ */
+export async function listenOn<S extends Server>(makeServer: () => S, host: string, port: number, setting = 'PADDOCK_PORT'): Promise<readonly S[]> {
+  const servers: S[] = [];
   let chosen = port;
   for (const address of addressesOf(host)) {
     const server = makeServer();
@@ -25,8 +28,8 @@ export async function listenOn(makeServer: () => Server, host: string, port: num
       const code = (error as NodeJS.ErrnoException).code ?? '';
       if (servers.length > 0 && NO_SUCH_ADDRESS.has(code)) continue;
       for (const bound of servers) bound.close();
-      if (code === 'EADDRINUSE') throw new StartRefused(`Another program listens on ${address} port ${chosen}. Stop it or set PADDOCK_PORT.`);
-      if (code === 'EACCES') throw new StartRefused(`Not allowed to listen on port ${chosen}. Start as root or set PADDOCK_PORT to 1024 or more.`);
+      if (code === 'EADDRINUSE') throw new StartRefused(`Another program listens on ${address} port ${chosen}. Stop it or set ${setting}.`);
+      if (code === 'EACCES') throw new StartRefused(`Not allowed to listen on port ${chosen}. Start as root or set ${setting} to 1024 or more.`);
       if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') throw new StartRefused(`This machine has no address ${address}. Correct PADDOCK_HOST.`);
       throw error;
     }

@@ -3,6 +3,7 @@ import { lifecycleRoutes } from './lifecycle-routes.ts';
 import type { SandboxServices } from './params.ts';
 import { propertyRoutes } from './property-routes.ts';
 import { readRoutes } from './read-routes.ts';
+import { sshRoutes } from './ssh-routes.ts';
 
 export type { SandboxServices } from './params.ts';
 
@@ -10,4 +11,5 @@ export function sandboxRoutes(api: ApiServer, services: SandboxServices): void {
   lifecycleRoutes(api, services);
   readRoutes(api, services);
   propertyRoutes(api, services);
+  sshRoutes(api, services);
 }

@@ -4,6 +4,7 @@ import type { Permission } from '@paddock/contract';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Previews } from '../previews.ts';
 import type { Properties } from '../properties.ts';
+import type { SshAccesses } from '../ssh-accesses.ts';
 import type { ListStore } from '../list-store.ts';
 import type { Activity } from '../activity.ts';
 import type { Sandbox } from '../sandbox.ts';
@@ -14,6 +15,7 @@ export interface SandboxServices {
   readonly lifecycle: Lifecycle;
   readonly properties: Properties;
   readonly previews: Previews;
+  readonly sshAccesses: SshAccesses;
   readonly lists: ListStore;
   readonly activity: Activity;
   readonly toolboxProxyUrl: string;

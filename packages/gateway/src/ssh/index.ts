@@ -1,0 +1,2 @@
+export { createSshGateway } from './gateway.ts';
+export type * from './types.ts';
