@@ -80,12 +80,12 @@ test('a connection survives errors', async () => {
 
 test('operations without code answer 501', async () => {
   const toolbox = await startToolbox();
-  const requests = [['GET', '/process/session'], ['POST', '/git/clone'], ['GET', '/process/pty/x/connect'], ['DELETE', '/computeruse/recordings/7'], ['POST', '/lsp/start'], ['GET', '/process/session/entrypoint']] as const;
+  const requests = [['GET', '/computeruse/status'], ['POST', '/computeruse/mouse/click'], ['DELETE', '/computeruse/recordings/7']] as const;
   for (const [method, path] of requests) expect([path, envelope(await toolbox.send(method, path))[0]]).toEqual([path, 501]);
 });
 
-test('a WebSocket offer to a route without code gets the 501, not a switch', async () => {
+test('a WebSocket offer to a route that speaks none gets its plain answer, not a switch', async () => {
   const toolbox = await startToolbox();
-  const text = await toolbox.raw('GET /process/interpreter/execute HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n');
+  const text = await toolbox.raw('GET /computeruse/status HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n');
   expect(text).toMatch(/^HTTP\/1.1 501 /);
 });

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Env } from '../environment/environment.ts';
+import { killTree } from '../pty/kill-tree.ts';
 import { givePipeBack, type Pipe, stdinWith, takePipe } from '../process/pipes.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import source from './worker.py';
@@ -96,22 +97,18 @@ export class Worker {
 
   /** KeyboardInterrupt in the running source. @param all also for what it has started and waits for without listening itself */
   interrupt(all: boolean): void {
-    this.#signal('SIGINT', all);
+    const { pid } = this.#child;
+    if (pid === undefined || this.#dead !== null) return;
+    try {
+      process.kill(all ? -pid : pid, 'SIGINT');
+    } catch {
+      // It has ended; its exit is on the way.
+    }
   }
 
   /** Ends it with everything it has started. */
   kill(): void {
-    this.#signal('SIGKILL', true);
-  }
-
-  #signal(signal: NodeJS.Signals, all: boolean): void {
-    const { pid } = this.#child;
-    if (pid === undefined || this.#dead !== null) return;
-    try {
-      process.kill(all ? -pid : pid, signal);
-    } catch {
-      // It has ended; its exit is on the way.
-    }
+    if (this.#child.pid !== undefined && this.#dead === null) killTree(this.#child.pid);
   }
 
   #read(name: 'stdout' | 'stderr', pipe: Pipe | undefined): readonly ['stdout' | 'stderr', net.Socket, number] {

@@ -1,29 +1,29 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { errnoOf } from '../errors.ts';
+import { type Stat, statOf } from '../sessions/process-tree.ts';
 
 /** Rounds of looking and killing: a process that forks while it is looked at leaves a child for the next round. */
 const ROUNDS = 5;
 
-interface Row {
-  readonly pid: number;
-  readonly parent: number;
-  readonly session: number;
-}
-
 /** SIGKILL for a session's leader, every process of the session and every descendant of them. */
 export function killTree(leader: number): void {
   const killed = new Set<number>();
+  const denied: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const found = treeOf(leader, killed).filter((pid) => !killed.has(pid));
-    if (found.length === 0) return;
+    if (found.length === 0) break;
     for (const pid of found) {
       killed.add(pid);
       try {
         process.kill(pid, 'SIGKILL');
-      } catch {
-        // It ended by itself, or runs as another user.
+      } catch (error) {
+        if (errnoOf(error) === 'EPERM') denied.push(pid);
       }
     }
   }
+  // What was started through sudo is root's; where the user may use sudo without a password, so may this.
+  if (denied.length > 0) execFile('sudo', ['-n', 'kill', '-KILL', ...denied.map(String)], () => undefined);
 }
 
 /** @param killed also roots: their children may be there still */
@@ -43,19 +43,6 @@ function treeOf(leader: number, killed: ReadonlySet<number>): number[] {
   return [...tree];
 }
 
-function processes(): Row[] {
-  const rows: Row[] = [];
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-      // The program's name stands in parentheses and may hold blanks and parentheses itself.
-      const [, parent, , session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      rows.push({ pid, parent: Number(parent), session: Number(session) });
-    } catch {
-      // Ended between the listing and the look.
-    }
-  }
-  return rows;
+function processes(): readonly Stat[] {
+  return readdirSync('/proc').filter((name) => name >= '1' && name <= '9~').map((name) => statOf(Number(name))).filter((stat) => stat !== null);
 }

@@ -11,7 +11,7 @@ const KILL_MS = 500;
 const FIRST_LOOK_MS = 2;
 const LONGEST_LOOK_MS = 50;
 
-interface Stat {
+export interface Stat {
   readonly pid: number;
   readonly state: string;
   readonly parent: number;
