@@ -16,6 +16,9 @@ export interface ProxyRoute {
 
 const PROXY_PREFIX = '/proxy/';
 
+/** How long a refused client may take to read the reply and to go: long for a slow line, and all it holds meanwhile is a descriptor. */
+const REFUSED_MS = 5_000;
+
 /**
  * The HTTP server. Wire: headers within 10 s, idle connections kept 70 s, no limit on bodies and replies, which may
  * stream for hours. Header block up to 64 KiB: a 4,096-byte path percent-encoded in a query exceeds Node's 16 KiB.
@@ -98,6 +101,10 @@ function refuse(socket: Duplex, error: ToolboxError, method: string, path: strin
     `HTTP/1.1 ${error.status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // What still comes is thrown away: unread, it would hide that the client has gone.
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), REFUSED_MS).unref();
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function fromParser(error: Error): ToolboxError {
