@@ -61,15 +61,15 @@ test('validating says no without an error', async () => {
 });
 
 test('revoking one and revoking all answer with the sandbox and tell the gateway', async () => {
-  const { id: accessId, token } = (await create()).body;
+  const { token } = (await create()).body;
   revoked.length = 0;
   expect((await plane.call('DELETE', `/api/sandbox/${id}/ssh-access?token=${'y'.repeat(32)}`)).status).toBe(200);
   expect([(await validate(token)).body.valid, revoked]).toEqual([true, []]);
   expect((await plane.call('DELETE', `/api/sandbox/by-name/ssh-access?token=${token}`)).body.id).toBe(id);
-  expect([(await validate(token)).body.valid, revoked]).toEqual([false, [{ sandboxId: id, accessId }]]);
+  expect([(await validate(token)).body.valid, revoked]).toEqual([false, [id]]);
   const again = (await create()).body;
   expect((await plane.call('DELETE', `/api/sandbox/${id}/ssh-access`)).body.id).toBe(id);
-  expect([(await validate(again.token)).body.valid, revoked.at(-1)]).toEqual([false, { sandboxId: id, accessId: null }]);
+  expect([(await validate(again.token)).body.valid, revoked]).toEqual([false, [id, id]]);
 });
 
 test('a sandbox that is not there has none', async () => {

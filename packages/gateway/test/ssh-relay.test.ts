@@ -26,7 +26,7 @@ const touched: string[] = [];
 const outcomes: string[] = [];
 const seen: unknown[] = [];
 const changed = new Set<(id: string) => void>();
-const revoked = new Set<(revocation: { sandboxId: string; accessId: string | null }) => void>();
+const revoked = new Set<(sandboxId: string) => void>();
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ssh-relay-'));
@@ -161,7 +161,7 @@ test('a sandbox that is not started is named as such', async () => {
 });
 
 test.each([
-  ['revocation', 'This SSH access was revoked.', () => revoked.forEach((tell) => tell({ sandboxId: ID, accessId: null }))],
+  ['revocation', 'This SSH access was revoked.', () => revoked.forEach((tell) => tell(ID))],
   ['a stop of the sandbox', `Sandbox ${ID} is stopping.`, () => { state = 'stopping'; changed.forEach((tell) => tell(ID)); }],
 ])('%s ends open connections with a sentence', async (_name, sentence, act) => {
   state = 'started';

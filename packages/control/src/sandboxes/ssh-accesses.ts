@@ -17,26 +17,21 @@ export interface SshAccessesDeps {
   readonly byId: (id: string) => Promise<Sandbox | null>;
 }
 
-/** What was revoked: one access, or with `accessId` null everything the sandbox ever had. */
-export interface SshRevocation {
-  readonly sandboxId: string;
-  readonly accessId: string | null;
-}
-
 /**
  * Tokens with which SSH enters a sandbox. Only their hash is kept. A new one replaces the sandbox's earlier one, which then opens
- * no connection any more; those that it opened stay, so that a second terminal does not close the first. Revoking closes them too.
+ * no connection any more; those that it opened stay, so that a second terminal does not close the first. Revoking the access that
+ * is valid, or all, closes them too: then nobody has one.
  */
 export class SshAccesses {
   readonly #deps: SshAccessesDeps;
-  readonly #listeners = new Set<(revocation: SshRevocation) => void>();
+  readonly #listeners = new Set<(sandboxId: string) => void>();
 
   constructor(deps: SshAccessesDeps) {
     this.#deps = deps;
   }
 
   /** @returns unsubscribe */
-  onRevoked(listener: (revocation: SshRevocation) => void): () => void {
+  onRevoked(listener: (sandboxId: string) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -60,7 +55,7 @@ export class SshAccesses {
     const sandbox = await this.#deps.find(organizationId, idOrName);
     const all = token === undefined || token === '';
     const removed = await this.#deps.store.remove(sandbox.id, all ? null : hashOf(token));
-    if (all || removed !== null) for (const listener of this.#listeners) listener({ sandboxId: sandbox.id, accessId: all ? null : removed });
+    if (all || removed) for (const listener of this.#listeners) listener(sandbox.id);
     return sandbox;
   }
 

@@ -19,8 +19,8 @@ const replace = (id: string, sandboxId: string, tokenHash: Buffer, minutes: numb
 const readValid = (tokenHash: Buffer) => plan<SshAccessRow>('ssh-access-read',
   `select ${ACCESS} from ssh_accesses where token_hash = $1 and expires_at > now()`, [tokenHash]);
 
-const remove = (sandboxId: string, tokenHash: Buffer | null) => plan<{ id: string }>('ssh-access-remove',
-  'delete from ssh_accesses where sandbox_id = $1 and ($2::bytea is null or token_hash = $2) returning id', [sandboxId, tokenHash]);
+const remove = (sandboxId: string, tokenHash: Buffer | null) => plan('ssh-access-remove',
+  'delete from ssh_accesses where sandbox_id = $1 and ($2::bytea is null or token_hash = $2)', [sandboxId, tokenHash]);
 
 /** SSH accesses. They outlive restarts of the sandbox and of the server. */
 export class SshStore {
@@ -40,8 +40,8 @@ export class SshStore {
     return this.#db.one(readValid(tokenHash));
   }
 
-  /** @param tokenHash null: whatever the sandbox has @returns id of what was removed */
-  async remove(sandboxId: string, tokenHash: Buffer | null): Promise<string | null> {
-    return (await this.#db.one(remove(sandboxId, tokenHash)))?.id ?? null;
+  /** @param tokenHash null: whatever the sandbox has @returns whether there was one */
+  async remove(sandboxId: string, tokenHash: Buffer | null): Promise<boolean> {
+    return (await this.#db.run(remove(sandboxId, tokenHash))) > 0;
   }
 }

@@ -46,9 +46,7 @@ export function createSshGateway(layout: Layout, backend: SshBackend, hostKeySee
   };
 
   const unsubscribe = [
-    backend.onRevoked(({ sandboxId, accessId }) => endWhere(
-      ({ access }) => access?.sandboxId === sandboxId && (accessId === null || access.id === accessId), REASON.byApplication, 'This SSH access was revoked.',
-    )),
+    backend.onRevoked((sandboxId) => endWhere(({ access }) => access?.sandboxId === sandboxId, REASON.byApplication, 'This SSH access was revoked.')),
     sandboxes.onSandboxChanged((sandboxId) => void sandboxChanged(sandboxId)),
   ];
 

@@ -12,11 +12,8 @@ export interface SshBackend {
   readonly sandboxes: Pick<GatewayBackend, 'sandbox' | 'touch' | 'onSandboxChanged'>;
   /** @returns null: unknown, revoked or expired */
   access(token: string): Promise<SshAccess | null>;
-  /**
-   * Calls the listener when an access, or with `accessId` null all that a sandbox ever had, is revoked, so that connections end.
-   * @returns unsubscribe
-   */
-  onRevoked(listener: (revocation: { readonly sandboxId: string; readonly accessId: string | null }) => void): () => void;
+  /** Calls the listener when nobody may enter the sandbox any more who once could, so that its connections end. @returns unsubscribe */
+  onRevoked(listener: (sandboxId: string) => void): () => void;
   /** One call a connection, at its end. Never holds the token. */
   report?(event: SshEvent): void;
 }
