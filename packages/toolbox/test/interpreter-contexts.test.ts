@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
@@ -112,4 +112,14 @@ test('a client that reads nothing is closed with 1008; the code goes on', async 
   expect((await execute(toolbox, 'print(done)')).stdout).toBe('True\n');
   stuck.socket.resume();
   expect((await stuck.closed()).code).toBe(1008);
+});
+
+test('a source does not outlive the toolbox that runs it', async () => {
+  const toolbox = await startToolbox();
+  const peer = await start(toolbox, { code: 'import os\nprint(os.getpid())\nwhile True: pass' });
+  await eventually(() => peer.texts.length > 0);
+  const pid = Number(peer.texts[0].text);
+  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  await toolbox.stop('SIGKILL');
+  await eventually(() => !existsSync(`/proc/${pid}`));
 });

@@ -3,6 +3,7 @@
 # Descriptor 3, moved out of the user's way at once, carries frames: one byte of type, four of length (big endian), then the payload.
 #   in:   E  name=value, a variable for the next run     R  source: run it
 #   out:  N V T  name, text and traceback of an error    D  the run is over
+# Descriptor 5 carries nothing: the kernel kills this process when the other end is closed, so that no source outlives those who wait for it.
 # Descriptors 1 and 2 carry what the program and everything it starts print; 0 is empty.
 import fcntl
 import io
@@ -14,6 +15,8 @@ PIECE = 1024  # characters after which a line without end is sent
 KEPT_SOURCES = 200  # sources whose lines a traceback can show
 MAX_TEXT = 1 << 20  # characters of an error's text and of its traceback
 FIONREAD = 0x541B
+F_SETSIG = 10
+O_ASYNC = 0o20000
 ORDER_WAIT_S = 0.05
 
 try:
@@ -23,6 +26,14 @@ except OSError:
     channel = 3
     os.set_inheritable(3, False)
 own_pid = os.getpid()
+try:
+    lifeline = fcntl.fcntl(5, fcntl.F_DUPFD_CLOEXEC, 200)
+    os.close(5)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, own_pid)
+    fcntl.fcntl(lifeline, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | O_ASYNC)
+except OSError:
+    pass  # a system that signals nothing: the end of the channel is seen after the run
 running = False
 runs = 0
 sources = {}

@@ -39,6 +39,8 @@ export class Worker {
   readonly #pipes: readonly Pipe[];
   readonly #readers: readonly (readonly ['stdout' | 'stderr', net.Socket, number])[];
   readonly #channel: Duplex;
+  /** Held, never written: closed with this process, which ends the worker in the middle of whatever it does. */
+  readonly #lifeline: Duplex;
   readonly #error = { N: '', V: '', T: '' };
   #failed = false;
   #run: Run | null = null;
@@ -58,7 +60,7 @@ export class Worker {
     const [out, err] = pipes.length === 2 ? [pipes[0]!.writeFd, pipes[1]!.writeFd] : (['pipe', 'pipe'] as const);
     try {
       // A session of its own: its processes can be ended together.
-      this.#child = spawn(python, ['-c', BOOTSTRAP], { cwd, env, detached: true, stdio: ['ignore', out!, err!, 'pipe', sourceFd] });
+      this.#child = spawn(python, ['-c', BOOTSTRAP], { cwd, env, detached: true, stdio: ['ignore', out!, err!, 'pipe', sourceFd, 'pipe'] });
     } finally {
       closeSync(sourceFd);
       for (const { writeFd } of pipes) closeSync(writeFd);
@@ -68,6 +70,8 @@ export class Worker {
     const frames = new FrameReader((kind, payload) => this.#frame(kind, payload));
     this.#channel.on('data', (chunk: Buffer) => frames.push(chunk));
     this.#channel.on('error', () => undefined);
+    this.#lifeline = this.#child.stdio[5] as unknown as Duplex;
+    this.#lifeline.on('error', () => undefined);
     this.#child.once('error', (error) => this.#died(error.message));
     this.#child.once('exit', (code, signal) => this.#died(signal === null ? `exit code ${code}` : `signal ${signal}`));
   }
@@ -152,6 +156,7 @@ export class Worker {
     this.#end({ kind: 'died', how });
     this.#dead = how;
     this.#channel.destroy();
+    this.#lifeline.destroy();
     for (const [, reader] of this.#readers) reader.destroy();
     for (const pipe of this.#pipes) givePipeBack(pipe, false);
   }
