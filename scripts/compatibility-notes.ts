@@ -26,4 +26,7 @@ export const DIFFERS: Readonly<Record<string, string>> = {
   'POST /git/pull': 'branches that have diverged are merged; a conflict is a 409 and stays in the work tree',
   'GET /lsp/workspacesymbols': 'also for Python (pyright)',
   'GET /port': 'IPv6 listeners are listed too',
+  'POST /process/pty/{sessionId}/resize': 'a session that waits for its first client takes the size',
+  'GET /process/pty/{sessionId}/connect': '`?replay=true` sends the latest 128 KiB of output first',
+  'GET /process/interpreter/execute': 'an interpreter that dies sends an `error` frame before the close with 1001',
 };
