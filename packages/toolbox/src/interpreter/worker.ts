@@ -70,7 +70,7 @@ export class Worker {
     const frames = new FrameReader((kind, payload) => this.#frame(kind, payload));
     this.#channel.on('data', (chunk: Buffer) => frames.push(chunk));
     this.#channel.on('error', () => undefined);
-    this.#lifeline = this.#child.stdio[5] as unknown as Duplex;
+    this.#lifeline = (this.#child.stdio as readonly unknown[])[5] as Duplex;
     this.#lifeline.on('error', () => undefined);
     this.#child.once('error', (error) => this.#died(error.message));
     this.#child.once('exit', (code, signal) => this.#died(signal === null ? `exit code ${code}` : `signal ${signal}`));
