@@ -6,7 +6,7 @@ import { isKernelNewEnough } from '../src/doctor/kernel-checks.ts';
 import { SYSTEM_PACKAGES } from '../src/host/tools.ts';
 
 function config(env: Record<string, string> = {}) {
-  const resolved = resolveConfig({ flags: {}, env: { PADDOCK_DATA_DIR: '/tmp/paddock-doctor', PADDOCK_PORT: '39417', ...env }, configFile: '/dev/null' });
+  const resolved = resolveConfig({ flags: {}, env: { PADDOCK_DATA_DIR: '/tmp/paddock-doctor', PADDOCK_PORT: '39417', PADDOCK_SSH_PORT: '39418', ...env }, configFile: '/dev/null' });
   if (!resolved.ok) throw new Error(resolved.problems.join('\n'));
   return resolved.config;
 }

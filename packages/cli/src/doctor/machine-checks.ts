@@ -56,6 +56,7 @@ export const MACHINE_CHECKS: readonly Check[] = [
     },
   },
   { name: 'port', atStart: true, run: (config) => portFinding(config) },
+  { name: 'SSH port', atStart: true, run: (config) => sshPortFinding(config) },
   {
     name: 'free disk',
     atStart: true,
@@ -95,11 +96,21 @@ function optionalRuntime(name: string, pattern: RegExp, gain: string): Check {
 /** Taken by this very instance is fine. */
 function portFinding(config: Parameters<Check['run']>[0]): Promise<Finding> {
   if (runningInstance(layoutOf(config.dataDir, config.runRoot))?.port === config.port) return Promise.resolve(ok(`${config.port}, in use by this instance`));
+  return freeFinding(config.host, config.port, 'the API cannot be served', 'PADDOCK_PORT');
+}
+
+function sshPortFinding(config: Parameters<Check['run']>[0]): Promise<Finding> {
+  if (config.sshPort === 0) return Promise.resolve(ok('SSH is switched off'));
+  if (runningInstance(layoutOf(config.dataDir, config.runRoot))) return Promise.resolve(ok(`${config.sshPort}, this instance runs`));
+  return freeFinding(config.host, config.sshPort, 'the SSH gateway cannot be served', 'PADDOCK_SSH_PORT');
+}
+
+function freeFinding(host: string, port: number, cost: string, setting: string): Promise<Finding> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) =>
-      resolve(fail(`${config.host}:${config.port} cannot be used (${error.code})`, 'the API cannot be served', error.code === 'EADDRINUSE' ? `Stop what listens there (ss -ltnp 'sport = :${config.port}'), or set PADDOCK_PORT.` : 'Set PADDOCK_HOST to an address of this machine.')),
+      resolve(fail(`${host}:${port} cannot be used (${error.code})`, cost, error.code === 'EADDRINUSE' ? `Stop what listens there (ss -ltnp 'sport = :${port}'), or set ${setting}.` : 'Set PADDOCK_HOST to an address of this machine.')),
     );
-    server.listen(config.port, config.host, () => server.close(() => resolve(ok(`${config.host}:${config.port} is free`))));
+    server.listen(port, host, () => server.close(() => resolve(ok(`${host}:${port} is free`))));
   });
 }
