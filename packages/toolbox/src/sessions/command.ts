@@ -107,7 +107,10 @@ export class Command {
   }
 
   #pipeEnded(): void {
-    if (this.#pipes.every((pipe) => pipe.output.done)) this.log.close();
+    if (this.#pipes.every((pipe) => pipe.output.done)) {
+      this.log.close();
+      this.#pipes = [];
+    }
     this.#pipeEnd?.();
     this.#pipeEnd = null;
   }

@@ -224,6 +224,7 @@ export class Log {
     if (this.#segments.length > 0) {
       if (this.#segments[0]!.end > needed) return false;
       this.#dropSegment();
+      if (this.#segments.length === 0) this.#closeFile();
       return true;
     }
     let parts = 0;
@@ -252,7 +253,6 @@ export class Log {
     const segment = this.#segments.shift()!;
     LOGS.diskBytes -= segment.end - segment.start;
     unlink(segment.path, () => undefined);
-    if (this.#segments.length === 0) this.#closeFile();
   }
 
   #closeFile(): void {
