@@ -1,7 +1,8 @@
-import { readdirSync, readlinkSync, readFileSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import net from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { leavesOnly, processesOf, unusedUid } from './processes.ts';
 import { eventually, startToolbox, type Toolbox } from './toolbox.ts';
 
 /** Cases of each protocol. */
@@ -9,7 +10,7 @@ const RUNS = Number(process.env['PADDOCK_FUZZ_RUNS'] ?? 100);
 /** Longest that the toolbox may take to let go of a client that has said good-bye. */
 const GOODBYE_MS = 10_000;
 /** A user of this run alone: what it runs at the end has leaked. */
-const UID = 30_000 + (process.pid % 30_000);
+const UID = unusedUid();
 
 const TEST_TIMEOUT_MS = 60_000 + RUNS * 200;
 
@@ -77,7 +78,7 @@ test('terminals: no hostile client gets a 5xx, hangs, ends the toolbox or leaves
     for (const id of ids) if (id !== 'live' && id !== 'lazy') await toolbox.send('DELETE', `/process/pty/${encodeURIComponent(id)}`);
   });
   for (const { id } of (await toolbox.get('/process/pty')).json.sessions) expect((await toolbox.send('DELETE', `/process/pty/${encodeURIComponent(id)}`)).status).toBe(200);
-  await leavesOnly(toolbox, 0);
+  await leavesOnly(toolbox, UID, 0);
 }, TEST_TIMEOUT_MS);
 
 test('the interpreter: no hostile client gets a 5xx, hangs, ends the toolbox or leaves a process', async () => {
@@ -87,7 +88,7 @@ test('the interpreter: no hostile client gets a 5xx, hangs, ends the toolbox or 
   expect(reply.status).toBe(200);
   expect((await toolbox.send('DELETE', `/process/interpreter/context/${reply.json.id}`)).status).toBe(200);
   // The default context keeps its interpreter.
-  await leavesOnly(toolbox, 1);
+  await leavesOnly(toolbox, UID, 1);
 }, TEST_TIMEOUT_MS);
 
 test('log streams: no hostile client gets a 5xx, hangs, ends the toolbox or leaves a process', async () => {
@@ -103,7 +104,7 @@ test('log streams: no hostile client gets a 5xx, hangs, ends the toolbox or leav
   expect((await toolbox.send('DELETE', '/process/session/s')).status).toBe(204);
   expect(await toolbox.stop()).toBe(0);
   // The entrypoint outlives the toolbox.
-  for (const pid of processes()) process.kill(pid, 'SIGKILL');
+  for (const pid of processesOf(UID)) process.kill(pid, 'SIGKILL');
 }, TEST_TIMEOUT_MS);
 
 test('a client whose upgrade is refused is let go, whatever it has sent', async () => {
@@ -211,22 +212,4 @@ function frame(body: Buffer, { opcode, fin = true, reserved = 0, masked = true, 
   if (!masked) return Buffer.concat([head, body]);
   const mask = Buffer.from([1, 2, 3, 4]);
   return Buffer.concat([head, mask, body.map((byte, at) => byte ^ mask[at % 4]!)]);
-}
-
-/** Besides the toolbox at most so many processes of its user are left. */
-async function leavesOnly(toolbox: Toolbox, others: number): Promise<void> {
-  const left = (): number[] => processes().filter((pid) => pid !== toolbox.child.pid);
-  await eventually(() => left().length <= others, 10_000)
-    .catch(() => expect(left().map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))).toHaveLength(others));
-}
-
-const processes = (): number[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOurs(name)).map(Number);
-
-function isOurs(pid: string): boolean {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return !/^State:\tZ/m.test(status) && Number(/^Uid:\t(\d+)/m.exec(status)![1]) === UID;
-  } catch {
-    return false; // it has ended meanwhile
-  }
 }
