@@ -66,6 +66,8 @@ export class Shell {
           offStatus(this.number);
           closeSync(control);
           this.forget();
+          for (const waiting of this.#waiting.values()) waiting(this.#exitCode);
+          this.#waiting.clear();
           resolve(this.#exitCode);
         }));
       });
@@ -122,7 +124,7 @@ export class Shell {
     const path = scratchPath(`${this.number}.sh`);
     writeFileSync(path, `${text}\n`, { mode: 0o600 });
     const source = `{ ${this.#source} '${path}'; } <${streams.stdin} >|${streams.stdout} 2>|${streams.stderr}`;
-    const exitCode = await Promise.race([this.#line(source), this.ended]);
+    const exitCode = await this.#line(source);
     rmSync(path, { force: true });
     return exitCode;
   }
@@ -140,14 +142,17 @@ export class Shell {
   async #greet(file: string): Promise<void> {
     let timer: NodeJS.Timeout | null = null;
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), START_MS)));
-    const first = await Promise.race([this.#line(':').then(() => 'ready' as const), this.ended, late]);
+    const first = await Promise.race([this.#line(':'), late]);
     clearTimeout(timer!);
-    if (first === 'ready') return;
+    if (this.#exitCode !== null) throw new Error(`${file} ended with exit code ${this.#exitCode}`);
+    if (first !== 'late') return;
     this.#child.kill('SIGKILL');
-    throw new Error(first === 'late' ? `${file} does not report` : `${file} ended with exit code ${first}`);
+    throw new Error(`${file} does not report`);
   }
 
+  /** @returns the status that the shell reports behind the command, or its own when it has ended */
   #line(command: string): Promise<number> {
+    if (this.#exitCode !== null) return Promise.resolve(this.#exitCode);
     const number = ++this.#commands;
     return new Promise((resolve) => {
       this.#waiting.set(number, resolve);
