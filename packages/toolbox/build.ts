@@ -2,7 +2,7 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
@@ -11,7 +11,8 @@ const here = fileURLToPath(new URL('.', import.meta.url));
  *
  * Parts behind `import()` stay in the file but are evaluated at first use, so the start pays for the server alone.
  * Python sources are embedded as text. Nothing is external except Node's own modules: the file runs in any image. Beside it lies
- * what cannot be in it: `koffi.node`, by which terminals make system calls, and `terminal.html`, the page of the web terminal.
+ * what cannot be in it: `koffi.node`, by which terminals make system calls, and `terminal.html`, the page of the web terminal,
+ * and `ssh.cjs`, a library whose text would cost every sandbox start and memory.
  */
 export async function buildToolbox(outDir: string): Promise<string> {
   const { version } = JSON.parse(await readFile(join(here, '../../package.json'), 'utf8')) as { version: string };
@@ -36,12 +37,29 @@ export async function buildToolbox(outDir: string): Promise<string> {
   });
   await copyFile(koffiBinary(), join(outDir, 'koffi.node'));
   await writeFile(join(outDir, 'terminal.html'), await terminalPage());
+  await buildSsh(join(outDir, 'ssh.cjs'));
   return outfile;
 }
 
 function koffiBinary(): string {
   const koffi = createRequire(import.meta.url).resolve('koffi');
   return createRequire(koffi).resolve(`@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`);
+}
+
+/**
+ * The server half of `ssh2`. Its optional native parts are left out: they would be looked for in directories of the sandbox's user.
+ * Identifiers stay: it compares the names of its classes.
+ */
+async function buildSsh(outfile: string): Promise<void> {
+  const absent: Plugin = {
+    name: 'absent',
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^cpu-features$|\.node$/ }, ({ path }) => ({ path, namespace: 'absent' }));
+      onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({ contents: `throw new Error(${JSON.stringify(`no ${path}`)})` }));
+    },
+  };
+  const entry = createRequire(import.meta.url).resolve('ssh2/lib/server.js');
+  await build({ entryPoints: [entry], outfile, bundle: true, platform: 'node', target: 'node24', format: 'cjs', minifySyntax: true, minifyWhitespace: true, legalComments: 'none', plugins: [absent], logLevel: 'warning' });
 }
 
 /** One file with everything in it: a page that loads nothing needs no routes. */

@@ -95,8 +95,9 @@ export const ROUTES: readonly Route[] = [
   ...NOT_YET,
 ];
 
-/** WebSocket routes. A path that also has a GET above answers plain requests there. */
+/** Routes out of HTTP, by WebSocket unless said otherwise. A path that also has a GET above answers plain requests there. */
 export const UPGRADE_ROUTES: readonly UpgradeRoute[] = [
+  ['/ssh', () => import('./ssh/connect.ts'), 'ssh'],
   ['/process/session/entrypoint/logs', () => import('./sessions/command-logs.ts')],
   ['/process/session/{sessionId}/command/{commandId}/logs', () => import('./sessions/command-logs.ts')],
   ['/process/interpreter/execute', () => import('./interpreter/execute.ts')],

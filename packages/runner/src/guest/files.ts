@@ -22,7 +22,7 @@ const STATIC_PROGRAMS: ReadonlyArray<readonly [name: string, paths: readonly str
 ];
 
 /** What the toolbox is made of; it looks for the others beside the first. Native files name no library that Node does not. */
-const TOOLBOX_FILES: ReadonlyArray<readonly [name: string, mode: number]> = [['toolbox.cjs', 0o644], ['koffi.node', 0o755], ['terminal.html', 0o644]];
+const TOOLBOX_FILES: ReadonlyArray<readonly [name: string, mode: number]> = [['toolbox.cjs', 0o644], ['koffi.node', 0o755], ['terminal.html', 0o644], ['ssh.cjs', 0o644]];
 
 /**
  * `node` inside a sandbox. Node runs through its own loader, which makes /proc/self/exe the loader: programs that start

@@ -31,7 +31,7 @@ export function createServer(router: Router, upgrades: UpgradeRouter, proxy: () 
     connectionsCheckingInterval: 10_000,
     maxHeaderSize: 64 * 1024,
     noDelay: true,
-    // Only a WebSocket with a route of its own or behind the proxy leaves HTTP; any other Upgrade header is an offer that is not taken.
+    // Only what has a route of its own and a WebSocket behind the proxy leave HTTP; any other Upgrade header is an offer that is not taken.
     shouldUpgradeCallback: (request: IncomingMessage) => (isProxied(request) ? request.headers.upgrade?.toLowerCase() === 'websocket' : upgrades.takes(request)),
   } as http.ServerOptions);
   server.on('request', (request, response) => {
@@ -129,9 +129,17 @@ export function listenOnDescriptor(server: http.Server, fd: number): Promise<voi
   });
 }
 
+const fromInside = new WeakSet<object>();
+
+/** Whether a connection was made by a program of the sandbox. The host comes by the inherited descriptor. */
+export const isFromInside = (socket: object): boolean => fromInside.has(socket);
+
 /** A second way in: connections accepted here are served by the same HTTP server. */
 export function listenOnLoopback(server: http.Server, port: number): Promise<net.Server> {
-  const listener = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => server.emit('connection', socket));
+  const listener = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => {
+    fromInside.add(socket);
+    server.emit('connection', socket);
+  });
   return new Promise((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(port, '127.0.0.1', () => resolve(listener));

@@ -4,8 +4,13 @@ import type { WebSocket, WebSocketServer } from 'ws';
 import { fail, ToolboxError } from '../errors.ts';
 import { decode, type Handler } from './exchange.ts';
 
-/** A WebSocket route: a path with `{name}` segments, and where its handler lives. Handlers are loaded at first use. */
-export type UpgradeRoute = readonly [path: string, load: () => Promise<{ readonly upgrade: UpgradeHandler }>];
+/**
+ * A route out of HTTP: a path with `{name}` segments, where its handler lives, and the protocol that the client must ask for: WebSocket
+ * when left out. Handlers are loaded at first use.
+ */
+export type UpgradeRoute = readonly [path: string, load: () => Promise<{ readonly upgrade: UpgradeHandler }>, protocol?: string];
+
+const WEB_SOCKET = 'websocket';
 
 /**
  * Decides about one upgrade. What it throws before `accept` is answered as a plain HTTP status in the error envelope (clients
@@ -24,6 +29,8 @@ export interface UpgradeExchange {
   readonly offered: readonly string[];
   /** Completes the handshake, echoing the token that `chosenProtocol` picks. @param maxPayloadBytes largest message the client may send */
   accept(maxPayloadBytes: number): Promise<WebSocket>;
+  /** Answers 101 with the route's protocol. @returns the connection, which belongs to the caller; what the client sent already is in it */
+  leave(): Duplex;
 }
 
 export const VERSION_PROTOCOL = 'X-Daytona-SDK-Version~';
@@ -46,39 +53,45 @@ export const webSocketOnly: Handler = (exchange) => {
 };
 
 export class UpgradeRouter {
-  readonly #routes: readonly { readonly segments: readonly string[]; readonly load: UpgradeRoute[1] }[];
+  readonly #routes: readonly { readonly segments: readonly string[]; readonly load: UpgradeRoute[1]; readonly protocol: string }[];
   readonly #open = new Set<WebSocket>();
   readonly #servers = new Map<number, Promise<WebSocketServer>>();
 
   constructor(routes: readonly UpgradeRoute[]) {
     // A literal segment wins over a parameter when both match, whatever their order in the table.
-    this.#routes = routes.map(([path, load]) => ({ segments: path.split('/'), load })).sort((a, b) => parameters(a.segments) - parameters(b.segments));
+    this.#routes = routes.map(([path, load, protocol = WEB_SOCKET]) => ({ segments: path.split('/'), load, protocol })).sort((a, b) => parameters(a.segments) - parameters(b.segments));
   }
 
   /** Whether this request leaves HTTP here. Any other Upgrade header is an offer that is not taken. */
   takes(request: IncomingMessage): boolean {
-    return request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket' && this.#find(pathOf(request.url!)) !== null;
+    return request.method === 'GET' && request.headers.upgrade !== undefined && this.#find(pathOf(request.url!), request.headers.upgrade) !== null;
   }
 
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const path = pathOf(request.url!);
-    const found = this.#find(path);
+    const found = this.#find(path, request.headers.upgrade ?? '');
     if (found === null) throw fail('NOT_FOUND', `not found: ${path}`);
     const mark = request.url!.indexOf('?');
     let accepted: WebSocket | null = null;
+    let left = false;
     const exchange: UpgradeExchange = {
       request, path,
       search: mark < 0 ? '' : request.url!.slice(mark + 1),
       params: found.params.map(decode),
       offered: (request.headers['sec-websocket-protocol'] ?? '').split(',').map((token) => token.trim()).filter((token) => token !== ''),
       accept: async (maxPayloadBytes) => (accepted = await this.#accept(request, socket, head, maxPayloadBytes)),
+      leave: () => {
+        left = true;
+        return leave(socket, head, found.protocol);
+      },
     };
     try {
       await (await found.load()).upgrade(exchange);
     } catch (error) {
-      if (accepted === null) throw error;
+      if (accepted === null && !left) throw error;
       console.error(JSON.stringify({ level: 'error', path, message: (error as Error).message, stack: (error as Error).stack }));
-      (accepted as WebSocket).close(1011);
+      if (left) socket.destroy();
+      else (accepted as WebSocket | null)?.close(1011);
     }
   }
 
@@ -104,11 +117,11 @@ export class UpgradeRouter {
     });
   }
 
-  #find(path: string): { readonly load: UpgradeRoute[1]; readonly params: readonly string[] } | null {
+  #find(path: string, asked: string): { readonly load: UpgradeRoute[1]; readonly params: readonly string[]; readonly protocol: string } | null {
     const parts = path.split('/');
-    for (const { segments, load } of this.#routes) {
-      if (segments.length !== parts.length || !segments.every((segment, at) => segment === parts[at] || (isParameter(segment) && parts[at] !== ''))) continue;
-      return { load, params: parts.filter((_, at) => isParameter(segments[at]!)) };
+    for (const { segments, load, protocol } of this.#routes) {
+      if (protocol !== asked.toLowerCase() || segments.length !== parts.length || !segments.every((segment, at) => segment === parts[at] || (isParameter(segment) && parts[at] !== ''))) continue;
+      return { load, protocol, params: parts.filter((_, at) => isParameter(segments[at]!)) };
     }
     return null;
   }
@@ -122,6 +135,13 @@ async function newServer(maxPayload: number): Promise<WebSocketServer> {
     noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload,
     handleProtocols: (offered) => chosenProtocol([...offered]) ?? false,
   });
+}
+
+function leave(socket: Duplex, head: Buffer, protocol: string): Duplex {
+  if (!socket.writable) throw gone();
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+  if (head.length > 0) socket.unshift(head);
+  return socket;
 }
 
 const gone = (): Error => Object.assign(new Error('the client went away during the handshake'), { code: 'ECONNRESET' });

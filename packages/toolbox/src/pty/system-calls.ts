@@ -2,8 +2,9 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Terminals by system calls. Node can open the master side, close-on-exec as everything it opens, but has no ioctl to unlock and
- * to size it: that one function comes from koffi, whose native file lies beside this program and is loaded with the first terminal.
+ * Terminals and pipes by system calls. Node can open a terminal's master side, close-on-exec as everything it opens, but has no ioctl
+ * to unlock and to size it, and no pipes: these come from koffi, whose native file lies beside this program and is loaded with the first
+ * of them.
  */
 interface Koffi {
   load(library: string): { func(prototype: string): (...args: unknown[]) => number };
@@ -15,15 +16,42 @@ const TIOCSPTLCK = 0x40045431;
 const TIOCGPTN = 0x80045430;
 const TIOCSWINSZ = 0x5414;
 
-let loaded: { readonly koffi: Koffi; readonly ioctl: (fd: number, request: number, argument: Buffer) => number } | null = null;
+interface Calls {
+  readonly koffi: Koffi;
+  readonly ioctl: (fd: number, request: number, argument: Buffer) => number;
+  readonly pipe: (fds: Buffer, flags: number) => number;
+}
 
-function ioctl(fd: number, request: number, argument: Buffer): void {
+let loaded: Calls | null = null;
+
+function calls(): Calls {
   if (loaded === null) {
     const module = { exports: {} as Koffi };
     process.dlopen(module, join(__dirname, 'koffi.node'));
-    loaded = { koffi: module.exports, ioctl: module.exports.load('libc.so.6').func('int ioctl(int fd, unsigned long request, void *argument)') };
+    const libc = module.exports.load('libc.so.6');
+    loaded = {
+      koffi: module.exports,
+      ioctl: libc.func('int ioctl(int fd, unsigned long request, void *argument)'),
+      pipe: libc.func('int pipe2(void *fds, int flags)'),
+    };
   }
-  if (loaded.ioctl(fd, request, argument) < 0) throw new Error(`ioctl ${request.toString(16)} on a terminal failed with errno ${loaded.koffi.errno()}`);
+  return loaded;
+}
+
+function ioctl(fd: number, request: number, argument: Buffer): void {
+  const { ioctl, koffi } = calls();
+  if (ioctl(fd, request, argument) < 0) throw new Error(`ioctl ${request.toString(16)} on a terminal failed with errno ${koffi.errno()}`);
+}
+
+/** fcntl.h; the same on x86-64 and arm64. Node does not export it because all it opens has it. */
+const O_CLOEXEC = 0o2000000;
+
+/** A pipe without a name: opening its reading end once more, as `cat /dev/stdin` does, does not wait for a writer that has closed. */
+export function openPipe(): { readonly readFd: number; readonly writeFd: number } {
+  const fds = Buffer.alloc(8);
+  const { pipe, koffi } = calls();
+  if (pipe(fds, O_CLOEXEC) < 0) throw new Error(`a pipe cannot be made: errno ${koffi.errno()}`);
+  return { readFd: fds.readInt32LE(0), writeFd: fds.readInt32LE(4) };
 }
 
 /** A new pair: the master's descriptor, non-blocking and ours, and the path of the other side. */

@@ -119,6 +119,16 @@ export class Terminal {
     if (this.#open) setSize(this.#fd, columns, rows);
   }
 
+  /** The program, which leads the terminal's session; undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Takes the terminal away, as when its line is cut: the kernel sends SIGHUP to the program and to what runs in the foreground. */
+  hangUp(): void {
+    this.#stream.destroy();
+  }
+
   /** SIGKILL for the program and everything below it. */
   kill(): void {
     if (this.#exit === null && this.#child.pid !== undefined) killTree(this.#child.pid);
