@@ -126,3 +126,41 @@ export const EXAMPLES: Readonly<Record<string, Example>> = {
   'POST /lsp/completions': lsp(true, true, { body: { position: { line: 4, character: 9 } } }),
   'GET /lsp/document-symbols': lsp(true, true, { query: {} }), 'GET /lsp/workspacesymbols': lsp(true, true, { query: { query: 'Answer' }, defaulted: ['query'] }),
 };
+
+/** One call for each kind of refusal of an operation: the status that the description has for it, and the code that clients map to a class. */
+export const REFUSALS: readonly (readonly [operation: string, status: number, code: string, call: Example])[] = [
+  ['GET /files', 404, 'FILE_NOT_FOUND', { query: { path: 'none' } }], ['GET /files/info', 404, 'FILE_NOT_FOUND', { query: { path: 'none' } }],
+  ['GET /files/download', 404, 'FILE_NOT_FOUND', { query: { path: 'none' } }], ['DELETE /files', 404, 'FILE_NOT_FOUND', { query: { path: 'none' } }],
+  ['POST /files/move', 404, 'FILE_NOT_FOUND', { query: { source: 'none', destination: 'b' } }],
+  ['POST /files/permissions', 404, 'FILE_NOT_FOUND', { query: { path: 'none', mode: '600' } }], ['POST /files/permissions', 400, 'BAD_REQUEST', { stage: 'touch a', query: { path: 'a', mode: 'x' } }],
+  ['DELETE /files', 400, 'BAD_REQUEST', { stage: 'mkdir d; touch d/f', query: { path: 'd' } }],
+  ['GET /port/{port}/in-use', 400, 'BAD_REQUEST', { segments: { port: 'x' } }],
+
+  ['GET /git/status', 404, 'GIT_REPO_NOT_FOUND', { query: { path: '/proc' } }], ['GET /git/history', 404, 'GIT_REPO_NOT_FOUND', { query: { path: '/proc' } }],
+  ['GET /git/branches', 404, 'GIT_REPO_NOT_FOUND', { query: { path: '/proc' } }],
+  ['POST /git/checkout', 404, 'GIT_BRANCH_NOT_FOUND', repository({ branch: 'none' })], ['POST /git/branches', 409, 'GIT_BRANCH_EXISTS', repository({ name: 'main' })],
+  ['DELETE /git/branches', 404, 'GIT_BRANCH_NOT_FOUND', repository({ name: 'none' })],
+  ['POST /git/clone', 404, 'GIT_REPO_NOT_FOUND', { body: { path: 'c' }, before: async () => ({ body: { url: `${(await startGitServer()).origin}/none.git` } }) }],
+  ['POST /git/clone', 401, 'GIT_AUTH_FAILED', { body: { path: 'c' }, before: async () => ({ body: { url: (await startGitServer({ login: 'u:p' })).repository('a.git') } }) }],
+
+  ['POST /process/execute', 408, 'PROCESS_EXECUTION_TIMEOUT', { body: { command: 'sleep 30', timeout: 1 } }],
+  ['POST /process/code-run', 408, 'PROCESS_EXECUTION_TIMEOUT', { body: { code: 'while True: pass', language: 'python', timeout: 1 } }],
+  ['POST /process/session', 409, 'CONFLICT', { before: session, body: { sessionId: 's' } }],
+  ['GET /process/session/entrypoint', 404, 'PROCESS_NOT_FOUND', {}], ['GET /process/session/entrypoint/logs', 404, 'PROCESS_NOT_FOUND', {}],
+  ['GET /process/session/{sessionId}', 404, 'PROCESS_NOT_FOUND', { segments: { sessionId: 'none' } }],
+  ['DELETE /process/session/{sessionId}', 404, 'PROCESS_NOT_FOUND', { segments: { sessionId: 'none' } }],
+  ['POST /process/session/{sessionId}/exec', 404, 'PROCESS_NOT_FOUND', { segments: { sessionId: 'none' }, body: { command: 'true' } }],
+  ['GET /process/session/{sessionId}/command/{commandId}', 404, 'PROCESS_NOT_FOUND', { before: session, segments: { sessionId: 's', commandId: 'none' } }],
+  ['GET /process/session/{sessionId}/command/{commandId}/logs', 404, 'PROCESS_NOT_FOUND', { before: session, segments: { sessionId: 's', commandId: 'none' } }],
+  ['POST /process/session/{sessionId}/command/{commandId}/input', 410, 'COMMAND_ALREADY_COMPLETED', { before: command('true', false), segments: { sessionId: 's' }, body: { data: 'x' } }],
+
+  ['POST /process/pty', 409, 'CONFLICT', { before: terminal, body: { id: 'p' } }], ['POST /process/pty', 400, 'INVALID_REQUEST_BODY', { body: { id: 'p', cols: 1001 } }],
+  ['GET /process/pty/{sessionId}', 404, 'NOT_FOUND', { segments: { sessionId: 'none' } }], ['DELETE /process/pty/{sessionId}', 404, 'NOT_FOUND', { segments: { sessionId: 'none' } }],
+  ['POST /process/pty/{sessionId}/resize', 410, 'GONE', { segments: { sessionId: 'none' }, body: { cols: 1, rows: 1 } }],
+  ['DELETE /process/interpreter/context/{id}', 404, 'NOT_FOUND', { segments: { id: 'none' } }], ['DELETE /process/interpreter/context/{id}', 400, 'BAD_REQUEST', { segments: { id: 'default' } }],
+  ['POST /process/interpreter/context', 400, 'BAD_REQUEST', { body: { language: 'cobol' } }],
+
+  ['POST /lsp/did-open', 400, 'LSP_SERVER_NOT_INITIALIZED', lsp(false, false, { body: {} })], ['POST /lsp/completions', 400, 'LSP_SERVER_NOT_INITIALIZED', lsp(false, false, { body: { position: { line: 0, character: 0 } } })],
+  ['GET /lsp/document-symbols', 400, 'LSP_SERVER_NOT_INITIALIZED', lsp(false, false, { query: {} })],
+  ['POST /lsp/start', 400, 'BAD_REQUEST', { body: { languageId: 'cobol', pathToProject: '/tmp' } }],
+];

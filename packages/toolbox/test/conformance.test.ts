@@ -4,7 +4,7 @@ import { Errors } from 'typebox/schema';
 import { describe, expect, test } from 'vitest';
 import { NOT_YET } from '../src/not-yet.ts';
 import { ROUTES } from '../src/routes.ts';
-import { EXAMPLES, type Example } from './conformance-examples.ts';
+import { EXAMPLES, REFUSALS, type Example } from './conformance-examples.ts';
 import { connect } from './websocket.ts';
 import { type Reply, startToolbox, type Toolbox } from './toolbox.ts';
 
@@ -30,8 +30,8 @@ interface Spec {
   readonly definitions: Readonly<Record<string, Schema>>;
 }
 
-/** Routes of the toolbox that its description leaves out and clients call. */
-const UNDESCRIBED = ['GET /project-dir', 'POST /files/upload', 'GET /process/pty/create-connect'];
+/** Routes of the toolbox that its description leaves out and clients call, or that tell a session by its name. */
+const UNDESCRIBED = ['GET /project-dir', 'POST /files/upload', 'GET /process/pty/create-connect', 'DELETE /process/session/entrypoint'];
 
 /** The description is of the latest wire; older clients get other forms of logs. */
 const LATEST = { 'X-Daytona-SDK-Version': '0.216.0' };
@@ -51,6 +51,14 @@ describe.runIf(spec !== null)('conformance to the description', () => {
     expect(operations.map(([name]) => name).filter((name) => !routes.has(name))).toEqual([]);
     const described = new Set<string>(operations.map(([name]) => name));
     expect([...routes].filter((name) => !described.has(name)).sort()).toEqual([...UNDESCRIBED].sort());
+  });
+
+  test.each(REFUSALS)('%s refuses with the described %i %s', async (name, status, code, example) => {
+    const toolbox = await startToolbox();
+    const [method, path] = name.split(' ') as [string, string];
+    const reply = await send(toolbox, await stage(toolbox, method, path, example), null);
+    expect([reply.status, reply.json]).toEqual([status, expect.objectContaining({ code, source: 'DAYTONA_DAEMON' })]);
+    expectSchema(operations.find(([operation]) => operation === name)![1].responses[status]!.schema!, reply.json);
   });
 
   describe.each(operations)('%s', (name, operation) => {

@@ -23,6 +23,7 @@ const QUERY_ROUTES: readonly (readonly [string, string, readonly string[]])[] = 
 ];
 
 const RUNS = Number(process.env['PADDOCK_FUZZ_RUNS'] ?? 400);
+const TEST_TIMEOUT_MS = 60_000 + RUNS * 200;
 
 test('no JSON body is answered with a 5xx', async () => {
   const toolbox = await startToolbox({ uid: 1234 });
@@ -36,7 +37,7 @@ test('no JSON body is answered with a 5xx', async () => {
   }), { numRuns: RUNS });
   expect((await toolbox.get('/version')).status).toBe(200);
   expect(toolbox.child.exitCode).toBeNull();
-});
+}, TEST_TIMEOUT_MS);
 
 test('no query and no raw path is answered with a 5xx', async () => {
   const toolbox = await startToolbox({ uid: 1234 });
@@ -50,7 +51,7 @@ test('no query and no raw path is answered with a 5xx', async () => {
     expect([method, path, reply.status]).toEqual([method, path, expect.toSatisfy((status: number) => status < 500 || (status === 502 && path.startsWith('/proxy/')))]);
   }), { numRuns: RUNS });
   expect((await toolbox.get('/version')).status).toBe(200);
-});
+}, TEST_TIMEOUT_MS);
 
 test('random bytes on the connection never stop it from serving', async () => {
   const toolbox = await startToolbox();
