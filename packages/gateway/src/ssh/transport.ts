@@ -21,6 +21,12 @@ const TOOLBOX_KEYS = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa
 /** After a disconnect message the other side gets this long to close the connection. */
 const LINGER_MS = 2_000;
 
+/**
+ * Messages that wait for the end of a key exchange. Honest peers stay within the windows of their channels, 2 MiB each; one that stalls
+ * the exchange while its accomplice in the sandbox sends on would otherwise fill the process.
+ */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
+
 export interface TransportEvents {
   /** Keys are exchanged for the first time. */
   ready?(): void;
@@ -48,6 +54,7 @@ export class Transport {
   #closed = false;
   #corked = false;
   #waiting = false;
+  #heldBytes = 0;
 
   /** @param hostKey of a server; null: the client's end */
   constructor(stream: Duplex, hostKey: HostKey | null, events: TransportEvents) {
@@ -115,6 +122,11 @@ export class Transport {
   /** @returns false when the stream has enough to do for now: see `waitFor` */
   send(payload: Buffer): boolean {
     if (this.#closed) return true;
+    this.#heldBytes = this.#protocol._kexinit === undefined ? 0 : this.#heldBytes + payload.length;
+    if (this.#heldBytes > MAX_HELD_BYTES) {
+      this.close();
+      return true;
+    }
     const { write } = this.#protocol._packetRW;
     const packet = write.alloc(payload.length);
     // During a key exchange packets are queued without their header.
