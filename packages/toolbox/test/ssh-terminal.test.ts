@@ -69,6 +69,6 @@ test('hangs up when only the channel closes', async () => {
   await closed;
   // A shell that ignores SIGHUP has been told to live on.
   expect(existsSync(`/proc/${pid}`)).toBe(true);
-  process.kill(Number(pid), 'SIGKILL');
+  await exec(client, `pkill -9 -s ${pid}`);
   expect((await exec(client, 'echo still')).stdout.toString()).toBe('still\n');
 });
