@@ -20,6 +20,8 @@ test('every exit code is known, whatever the command is', async () => {
   expect((await session.run('if then')).exitCode).toBe(2);
   expect((await session.run("sh -c 'kill -9 $$'")).exitCode).toBe(137);
   expect(await session.run('no-such-program')).toMatchObject({ exitCode: 127, stderr: expect.stringContaining('no-such-program') });
+  expect((await session.run('exit 1 2')).stderr).toContain('too many arguments');
+  expect((await session.run('echo ${1+x}${!}${a b}')).exitCode).toBeGreaterThan(0);
   expect((await session.run('return 5')).exitCode).toBe(5);
   expect((await session.run('break; continue; true')).exitCode).toBe(0);
   expect((await session.run('exec 1>&- 2>&-; false')).exitCode).toBe(1);

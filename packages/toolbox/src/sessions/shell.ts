@@ -21,11 +21,12 @@ export interface Streams {
 }
 
 /**
- * One long-living shell, which gets one line for each command on its standard input:
+ * One long-living shell, which gets two lines for each command on its standard input:
  *
- *     { . TEXT; } <IN >|OUT 2>|ERR; printf 'SHELL COMMAND STATUS' >|STATUS
+ *     { . TEXT; } <IN >|OUT 2>|ERR
+ *     printf 'SHELL COMMAND STATUS' >|STATUS
  *
- * The text is sourced, so directory, variables, functions and options stay. Streams are opened for the command alone. No loop and no
+ * Two, because some errors (`exit 1 2`) make a shell drop the rest of the line they are on. The text is sourced, so directory, variables, functions and options stay. Streams are opened for the command alone. No loop and no
  * function stands around it, which `break` or `return` could leave. When this process dies the shell's input ends, and so does it.
  */
 export class Shell {
@@ -157,8 +158,8 @@ export class Shell {
     return new Promise((resolve) => {
       this.#waiting.set(number, resolve);
       try {
-        // At most some hundred bytes and one line at a time: a pipe takes that at once and whole.
-        writeSync(this.#control, `${command}; ${this.#report} '${this.number} ${number} %s\\n' "$?" >|${this.#status}\n`);
+        // At most some hundred bytes, with nothing else on its way: a pipe takes that at once and whole.
+        writeSync(this.#control, `${command}\n${this.#report} '${this.number} ${number} %s\\n' "$?" >|${this.#status}\n`);
       } catch {
         // Nobody reads: the shell has ended, which settles the wait.
       }
