@@ -15,6 +15,7 @@ export class SetupError extends Error {}
 const TEST_PACKAGES = [
   { package: 'openssh-client', finds: ['ssh', 'scp', 'sftp', 'ssh-agent'] },
   { package: 'curl', finds: ['curl'] },
+  { package: 'rsync', finds: ['rsync'] },
 ];
 
 /** @param {{ test?: boolean }} options test: also what only tests need */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { OPTIONS, openSsh, program, until, type Ssh } from './support.ts';
@@ -50,6 +50,20 @@ test('scp there and back', async () => {
   expect(await scp(from, `${ssh.target}:/tmp/there`)).toMatchObject({ code: 0 });
   expect(await scp(`${ssh.target}:/tmp/there`, back)).toMatchObject({ code: 0 });
   expect(readFileSync(back).equals(readFileSync(from))).toBe(true);
+});
+
+test('rsync there, changed, and back', async () => {
+  const [from, back] = [join(ssh.scratch, 'tree'), join(ssh.scratch, 'tree-back')];
+  mkdirSync(join(from, 'sub'), { recursive: true });
+  writeFileSync(join(from, 'sub/a'), randomBytes(200_000));
+  writeFileSync(join(from, 'b'), 'first');
+  const rsync = (a: string, b: string) => program('rsync', ['-a', '--delete', '-e', ['ssh', ...OPTIONS, '-p', ssh.port].join(' '), a, b]).ended;
+  expect(await rsync(`${from}/`, `${ssh.target}:/tmp/tree/`)).toMatchObject({ code: 0 });
+  writeFileSync(join(from, 'b'), 'second');
+  expect(await rsync(`${from}/`, `${ssh.target}:/tmp/tree/`)).toMatchObject({ code: 0 });
+  expect(await rsync(`${ssh.target}:/tmp/tree/`, `${back}/`)).toMatchObject({ code: 0 });
+  expect(readFileSync(join(back, 'b'), 'utf8')).toBe('second');
+  expect(readFileSync(join(back, 'sub/a')).equals(readFileSync(join(from, 'sub/a')))).toBe(true);
 });
 
 test('sftp', async () => {
