@@ -135,7 +135,7 @@ test('input of any size arrives whole', async () => {
 
 test('bad ids and bodies are refused', async () => {
   const toolbox = await startToolbox();
-  for (const sessionId of ['', '..', 'a/b', 'a\0b', '../x', 'x'.repeat(256), 5, null]) expect([sessionId, (await toolbox.post('/process/session', { sessionId })).status]).toEqual([sessionId, 400]);
+  for (const sessionId of ['', '..', 'a/b', 'a\0b', '../x', '\ud800', 'x'.repeat(256), 5, null]) expect([sessionId, (await toolbox.post('/process/session', { sessionId })).status]).toEqual([sessionId, 400]);
   const session = await newSession(toolbox, 'ü ?#%s');
   expect((await session.run('echo ok')).stdout).toBe('ok\n');
   expect((await toolbox.post('/process/session', { sessionId: 'ü ?#%s' })).status).toBe(409);

@@ -221,11 +221,13 @@ export class Log {
   /** @returns whether another attempt may go better */
   #makeDo(): boolean {
     const needed = this.#needed();
-    if (this.#segments.length > 0) {
-      if (this.#segments[0]!.end > needed) return false;
+    const oldest = this.#segments[0];
+    if (oldest !== undefined) {
+      if (oldest.end > needed) return false;
       this.#dropSegment();
       if (this.#segments.length === 0) this.#closeFile();
-      return true;
+      // One that holds nothing is the one that could not be written.
+      if (oldest.end > oldest.start) return true;
     }
     let parts = 0;
     for (let bytes = this.#memoryBytes; bytes > MEMORY_BYTES / 2; parts++) {

@@ -16,6 +16,7 @@ const MAX_ID_LENGTH = 255;
 /** An id travels as one segment of a path, and must not look like another path anywhere. */
 function checkId(id: string): void {
   if (id.length > MAX_ID_LENGTH) throw badBody(`field 'sessionId' is longer than ${MAX_ID_LENGTH} characters`);
+  if (!id.isWellFormed()) throw badBody("field 'sessionId' is no valid text");
   if (/[/\\\0]/.test(id) || id === '.' || id.includes('..')) throw badBody("field 'sessionId' must not contain '/', '\\', '..' or NUL");
   if (id === ENTRYPOINT_ID) throw badRequest(`session id '${ENTRYPOINT_ID}' is reserved`);
 }
