@@ -30,5 +30,9 @@ function wake(afterMs: number): NodeJS.Timeout {
 /** The engine starts the toolbox with `--expose-gc`; started by hand without it, memory stays as it is. */
 function collect(): void {
   const { gc } = globalThis as { gc?: (options: { type: 'major'; flavor: 'last-resort' }) => void };
-  gc?.({ type: 'major', flavor: 'last-resort' });
+  if (gc === undefined) return;
+  gc({ type: 'major', flavor: 'last-resort' });
+  import('../pty/system-calls.ts').then(({ trimHeap }) => trimHeap()).catch((error: unknown) => {
+    console.error(JSON.stringify({ level: 'warn', message: 'memory that is free stays with the C library', reason: (error as Error).message }));
+  });
 }
