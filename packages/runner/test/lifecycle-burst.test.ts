@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bootRunner, specOf, type TestRunner } from './support.ts';
 
-/** Fifty at once must all run within five seconds on two cores. */
+/** How long fifty take is measured by the benchmark; here it counts that none is lost. */
 const BURST = 50;
-const BURST_MS = 5_000;
 /** Private memory of an idle sandbox. */
 const IDLE_KIB = 15 * 1024;
 
@@ -15,13 +14,10 @@ beforeAll(async () => {
 afterAll(() => runner.destroy());
 
 describe('fifty creates at once', () => {
-  it('all succeed in time, cost little, and go again', async () => {
+  it('all succeed, cost little, and go again', async () => {
     const specs = Array.from({ length: BURST }, () => specOf({ memoryGiB: 0.5 }));
-    const since = performance.now();
     const answers = await Promise.all(specs.map((spec) => runner.put(spec)));
-    const tookMs = performance.now() - since;
     expect(answers.map(({ status }) => status)).toEqual(specs.map(() => 200));
-    expect(tookMs).toBeLessThan(BURST_MS);
 
     const privateKib = specs.map(({ id }) => processesOf(id).reduce((sum, pid) => sum + privateMemoryKib(pid), 0));
     expect(Math.max(...privateKib)).toBeLessThan(IDLE_KIB);

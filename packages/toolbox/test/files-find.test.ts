@@ -35,9 +35,7 @@ test('find with very many matches streams, and other requests are served meanwhi
   const toolbox = await startToolbox();
   await toolbox.exec('seq 1 1000000 > f');
   const finding = toolbox.get('/files/find?path=f&pattern=1');
-  const before = performance.now();
-  await toolbox.get('/version');
-  expect(performance.now() - before).toBeLessThan(500);
+  expect(await Promise.race([finding.then(() => 'find'), toolbox.get('/version').then(() => 'version')])).toBe('version');
   expect((await finding).json.length).toBeGreaterThan(400_000);
 });
 
