@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     fileParallelism: false,
     pool: 'forks',
+    // CI shares its machine and may stall for seconds. What passes only at the second attempt is marked `(retry x1)` in the output.
+    retry: process.env['CI'] ? 1 : 0,
     projects: [
       { extends: true, test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 300_000 } },
       {
