@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { NOT_YET } from '../src/not-yet.ts';
 import { ROUTES } from '../src/routes.ts';
 import { EXAMPLES, REFUSALS, type Example } from './conformance-examples.ts';
+import { broughtServers } from './language-servers.ts';
 import { connect } from './websocket.ts';
 import { type Reply, startToolbox, type Toolbox } from './toolbox.ts';
 
@@ -54,7 +55,7 @@ describe.runIf(spec !== null)('conformance to the description', () => {
   });
 
   test.each(REFUSALS)('%s refuses with the described %i %s', async (name, status, code, example) => {
-    const toolbox = await startToolbox();
+    const toolbox = await startToolbox({ env: { PADDOCK_LSP_DIR: broughtServers() } });
     const [method, path] = name.split(' ') as [string, string];
     const reply = await send(toolbox, await stage(toolbox, method, path, example), null);
     expect([reply.status, reply.json]).toEqual([status, expect.objectContaining({ code, source: 'DAYTONA_DAEMON' })]);
@@ -63,7 +64,7 @@ describe.runIf(spec !== null)('conformance to the description', () => {
 
   describe.each(operations)('%s', (name, operation) => {
     test('a good call is answered as described, one that lacks a parameter with a 400', async ({ skip }) => {
-      const toolbox = await startToolbox();
+      const toolbox = await startToolbox({ env: { PADDOCK_LSP_DIR: broughtServers() } });
       const [method, path] = name.split(' ') as [string, string];
       if (MISSING.has(name)) {
         expect((await toolbox.send(method, path.replace(/\{\w+\}/g, 'x'))).status).toBe(501);

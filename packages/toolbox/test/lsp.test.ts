@@ -1,22 +1,16 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
+import { broughtServers } from './language-servers.ts';
 import { eventually, startToolbox, type Reply, type Toolbox } from './toolbox.ts';
 
-const require = createRequire(import.meta.url);
 const verdict = (reply: Reply): unknown => (reply.status < 400 ? reply.status : [reply.status, reply.json.code]);
 const names = (reply: Reply): string[] => reply.json.map((symbol: { name: string }) => symbol.name);
 
 /** A toolbox that has the servers Paddock brings along, and a PATH without any other. */
 async function withServers(env: Readonly<Record<string, string>> = {}): Promise<Toolbox> {
-  const brought = mkdtempSync(join(tmpdir(), 'paddock-lsp-'));
-  onTestFinished(() => rmSync(brought, { recursive: true, force: true }));
-  symlinkSync(dirname(require.resolve('pyright/package.json')), join(brought, 'pyright'));
-  symlinkSync(dirname(createRequire(require.resolve('typescript/package.json')).resolve('@typescript/typescript-linux-x64/package.json')), join(brought, 'typescript'));
-  const toolbox = await startToolbox({ env: { PADDOCK_LSP_DIR: brought, PATH: '/usr/bin:/bin', ...env } });
+  const toolbox = await startToolbox({ env: { PADDOCK_LSP_DIR: broughtServers(), PATH: '/usr/bin:/bin', ...env } });
   await toolbox.exec('mkdir -p p/sub');
   writeFileSync(join(toolbox.dir, 'p/pets.py'), 'class Dog:\n    def bark(self):\n        return 1\n\nd = Dog()\nd.\n');
   writeFileSync(join(toolbox.dir, 'p/sub/other.py'), 'class Cat:\n    pass\n');
