@@ -2,20 +2,25 @@ import { expect, test } from 'vitest';
 import * as sdk from '@daytona/sdk';
 import { hostname } from 'node:os';
 import { readFileSync } from 'node:fs';
-import { withSandbox } from '../sdk/support.ts';
+import { type Sandbox, withSandbox } from '../sdk/support.ts';
 
 async function inside(script: string): Promise<string> {
   return withSandbox(sdk, {}, async (sandbox) => (await sandbox.process.executeCommand(script)).result);
 }
 
 test('root inside is an unprivileged id outside and each sandbox has a range of its own', async () => {
-  const bases = await Promise.all([inside('cat /proc/self/uid_map'), inside('cat /proc/self/uid_map')]);
-  const parsed = bases.map((map) => map.trim().split(/\s+/).map(Number));
-  for (const [first, host, count] of parsed) {
-    expect(first).toBe(0);
-    expect(host).toBeGreaterThan(65_536);
-    expect(count).toBe(65_536);
-  }
+  const map = async (sandbox: Sandbox): Promise<number[]> =>
+    (await sandbox.process.executeCommand('cat /proc/self/uid_map')).result.trim().split(/\s+/).map(Number);
+  await withSandbox(sdk, {}, async (one) => {
+    await withSandbox(sdk, {}, async (two) => {
+      const maps = [await map(one), await map(two)];
+      for (const [first, host, count] of maps) {
+        expect([first, count]).toEqual([0, 65_536]);
+        expect(host).toBeGreaterThan(65_536);
+      }
+      expect(Math.abs(maps[0]![1]! - maps[1]![1]!)).toBeGreaterThanOrEqual(65_536);
+    });
+  });
 });
 
 test('no process of the host is visible', async () => {
@@ -50,4 +55,14 @@ test('kernel knobs, modules, the log and the clock are out of reach even for roo
 test('user namespaces, mounts and tmpfs work inside for the root of the sandbox', async () => {
   const out = await inside(`sudo -n bash -c 'mkdir -p /mnt/t && mount -t tmpfs t /mnt/t && echo mounted; unshare -Ur id -u; unshare -m true && echo unshared'`);
   expect(out).toBe('mounted\n0\nunshared\n');
+});
+
+test('neither the token nor the env of a sandbox is in an argument list or in the environment of its first process', async () => {
+  await withSandbox(sdk, { envVars: { SECRET: 'value-of-the-secret' } }, async (sandbox) => {
+    const { token } = await sandbox.getPreviewLink(3000);
+    const seen = (await sandbox.process.executeCommand(`sudo -n sh -c 'cat /proc/1/environ /proc/[0-9]*/cmdline' | tr '\\0' '\\n'`)).result;
+    expect(seen).toContain('toolbox.cjs');
+    expect(seen).not.toContain(token);
+    expect(seen).not.toContain('value-of-the-secret');
+  });
 });
