@@ -4,6 +4,7 @@ export * from './api/sandboxes.ts';
 export * from './child.ts';
 export * from './config.ts';
 export * from './errors.ts';
+export * from './images.ts';
 export * from './layout.ts';
 export * from './network-policy.ts';
 export * from './runner-api.ts';

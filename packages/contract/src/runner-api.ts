@@ -1,3 +1,4 @@
+import type { RunnerImage } from './images.ts';
 import type { NetworkPolicy } from './network-policy.ts';
 
 /**
@@ -14,6 +15,11 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | PATCH  /v1/sandboxes/:id SandboxPatch| 200 RunnerSandbox: applied to the live sandbox and kept for its next start |
  * | DELETE /v1/sandboxes/:id             | 204 nothing of it is left; also 204 when it never was               |
  * | GET    /v1/images                    | 200 { images: RunnerImage[] }                                        |
+ * | PUT    /v1/images/:name ImageSource  | 202 RunnerImage: it is being made (or is there); `image` events tell how it goes. A failed one is tried again |
+ * | GET    /v1/images/:name              | 200 RunnerImage, 404                                                 |
+ * | DELETE /v1/images/:name              | 204 nobody new may use it, work on it ends; its layers go when no sandbox needs them |
+ * | GET    /v1/images/:name/log?follow=  | 200 text: what making it printed; `follow=true` ends when it is ready or failed; 404 |
+ * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED |
  * | GET    /v1/events                    | 200 NDJSON of RunnerEvent, never ends; first line is `hello`        |
  *
  * Errors: `{ code, message }` with the status of RUNNER_ERRORS.
@@ -69,16 +75,6 @@ export interface StartedSandbox extends RunnerSandbox {
   readonly trace: ReadonlyArray<readonly [step: string, atMs: number]>;
 }
 
-export interface RunnerImage {
-  readonly name: string;
-  readonly state: 'ready' | 'preparing' | 'failed';
-  /** Unpacked size. */
-  readonly sizeBytes: number | null;
-  /** 0..1 and a sentence, while preparing. */
-  readonly progress?: { readonly fraction: number; readonly text: string };
-  readonly reason?: string;
-}
-
 export interface RunnerInfo {
   readonly version: string;
   readonly cpus: number;
@@ -100,6 +96,8 @@ export const RUNNER_ERRORS = {
   SANDBOX_NOT_FOUND: 404,
   IMAGE_NOT_FOUND: 404,
   IMAGE_NOT_READY: 409,
+  /** The registry did not answer, refused the credentials, or sent what its digest does not vouch for; the message says which. */
+  REGISTRY_FAILED: 502,
   /** The pool has no room for the upper's metadata, or no network slot is free. */
   RUNNER_FULL: 507,
   /** init or toolbox died, or did not answer in time; the sandbox was cleaned up again. */
