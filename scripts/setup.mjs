@@ -16,6 +16,11 @@ const TEST_PACKAGES = [
   { package: 'openssh-client', finds: ['ssh', 'scp', 'sftp', 'ssh-agent'] },
   { package: 'curl', finds: ['curl'] },
   { package: 'rsync', finds: ['rsync'] },
+  { package: 'skopeo', finds: ['skopeo'] },
+  { package: 'docker-registry', finds: ['docker-registry'] },
+  { package: 'rclone', finds: ['rclone'] },
+  { package: 's3fs', finds: ['s3fs'] },
+  { package: 'fuse3', finds: ['fusermount3'] },
 ];
 
 /** @param {{ test?: boolean }} options test: also what only tests need */
