@@ -14,7 +14,7 @@ export default defineConfig({
       { extends: true, test: { name: 'packages', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 300_000 } },
       {
         extends: true,
-        test: { name: 'server', include: ['e2e/{sdk,isolation,python,ssh}/**/*.test.ts'], globalSetup: ['e2e/support/global-setup.ts'], testTimeout: 60_000, hookTimeout: 300_000 },
+        test: { name: 'server', include: ['e2e/{sdk,isolation,python,ssh,registry,snapshots,volumes,archive}/**/*.test.ts'], globalSetup: ['e2e/support/global-setup.ts'], testTimeout: 60_000, hookTimeout: 300_000 },
       },
       // The first server on a machine makes the image, which takes minutes.
       { extends: true, test: { name: 'chaos', include: ['e2e/chaos/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 900_000 } },
