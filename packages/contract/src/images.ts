@@ -50,6 +50,8 @@ export interface RunnerImage {
   readonly progress?: { readonly fraction: number; readonly text: string };
   /** Why it failed, in words for the user. */
   readonly reason?: string;
+  /** With `failed`: the cause may pass by itself (registry or network down, 429, 5xx), so another PUT may succeed. */
+  readonly transient?: boolean;
   /** When ready. */
   readonly config?: RunnerImageConfig;
 }

@@ -19,7 +19,7 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | GET    /v1/images/:name              | 200 RunnerImage, 404                                                 |
  * | DELETE /v1/images/:name              | 204 nobody new may use it, work on it ends; its layers go when no sandbox needs them |
  * | GET    /v1/images/:name/log?follow=  | 200 text: what making it printed; `follow=true` ends when it is ready or failed; 404 |
- * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED |
+ * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED, 503 REGISTRY_UNAVAILABLE |
  * | GET    /v1/events                    | 200 NDJSON of RunnerEvent, never ends; first line is `hello`        |
  *
  * Errors: `{ code, message }` with the status of RUNNER_ERRORS.
@@ -96,8 +96,10 @@ export const RUNNER_ERRORS = {
   SANDBOX_NOT_FOUND: 404,
   IMAGE_NOT_FOUND: 404,
   IMAGE_NOT_READY: 409,
-  /** The registry did not answer, refused the credentials, or sent what its digest does not vouch for; the message says which. */
+  /** The registry refused the credentials or sent what its digest does not vouch for; the message says which. */
   REGISTRY_FAILED: 502,
+  /** The registry did not answer in time, or said 429 or 5xx: asking again later may help. */
+  REGISTRY_UNAVAILABLE: 503,
   /** The pool has no room for the upper's metadata, or no network slot is free. */
   RUNNER_FULL: 507,
   /** init or toolbox died, or did not answer in time; the sandbox was cleaned up again. */
