@@ -2,6 +2,7 @@ import type { Migration } from '../migrate.ts';
 import { core } from './0001_core.ts';
 import { sandboxes } from './0002_sandboxes.ts';
 import { sshAccesses } from './0003_ssh_accesses.ts';
+import { images } from './0004_images.ts';
 
 /** Every migration of the product; a domain that needs tables adds its file here. */
-export const MIGRATIONS: readonly Migration[] = [core, sandboxes, sshAccesses];
+export const MIGRATIONS: readonly Migration[] = [core, sandboxes, sshAccesses, images];
