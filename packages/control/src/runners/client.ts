@@ -1,7 +1,7 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
-  RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest,
+  ImageSource, InspectedImage, RegistryAuth, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest,
 } from '@paddock/contract';
 
 /**
@@ -23,6 +23,11 @@ export interface RunnerClient {
   list(): Promise<RunnerResult<readonly RunnerSandbox[]>>;
   get(id: string): Promise<RunnerResult<RunnerSandbox>>;
   images(): Promise<RunnerResult<readonly RunnerImage[]>>;
+  putImage(name: string, source: ImageSource): Promise<RunnerResult<RunnerImage>>;
+  removeImage(name: string): Promise<RunnerResult<null>>;
+  /** What making the image printed, until the image is there or failed when `follow`; null: the runner knows none, or is away. */
+  imageLog(name: string, follow: boolean, signal: AbortSignal): Promise<IncomingMessage | null>;
+  inspect(reference: string, auth: RegistryAuth | null): Promise<RunnerResult<InspectedImage>>;
   put(spec: SandboxSpec): Promise<RunnerResult<StartedSandbox>>;
   stop(id: string, how: StopRequest): Promise<RunnerResult<RunnerSandbox>>;
   patch(id: string, change: SandboxPatch): Promise<RunnerResult<RunnerSandbox>>;
@@ -30,8 +35,8 @@ export interface RunnerClient {
   close(): void;
 }
 
-/** Deadlines of one attempt in ms. A cold start takes 0.1 s, a graceful stop up to 10 s before the kill; the rest is margin. */
-const DEADLINE_MS = { read: 5_000, put: 60_000, stop: 30_000, patch: 10_000, remove: 60_000 } as const;
+/** Deadlines of one attempt in ms. A registry may take a token, a redirect and two manifests to answer. A cold start takes 0.1 s, a graceful stop up to 10 s before the kill; the rest is margin. */
+const DEADLINE_MS = { inspect: 60_000, image: 20_000, read: 5_000, put: 60_000, stop: 30_000, patch: 10_000, remove: 60_000 } as const;
 
 /**
  * How long a request waits for a runner that is not there. A supervised restart takes well under a second; after ten the
@@ -63,10 +68,15 @@ export function createRunnerClient(socketPath: string): RunnerClient {
   }
 
   const sandbox = (id: string) => `/v1/sandboxes/${encodeURIComponent(id)}`;
+  const image = (name: string) => `/v1/images/${encodeURIComponent(name)}`;
   return {
     info: () => ask('GET', '/v1/info', undefined, DEADLINE_MS.read),
     list: async () => pluck(await ask<{ sandboxes: RunnerSandbox[] }>('GET', '/v1/sandboxes', undefined, DEADLINE_MS.read), 'sandboxes'),
     images: async () => pluck(await ask<{ images: RunnerImage[] }>('GET', '/v1/images', undefined, DEADLINE_MS.read), 'images'),
+    putImage: (name, source) => ask('PUT', image(name), source, DEADLINE_MS.image),
+    removeImage: (name) => ask('DELETE', image(name), undefined, DEADLINE_MS.remove),
+    imageLog: (name, follow, signal) => openText(socketPath, `${image(name)}/log${follow ? '?follow=true' : ''}`, signal),
+    inspect: (reference, auth) => ask('POST', '/v1/registry/inspect', { reference, auth }, DEADLINE_MS.inspect),
     get: (id) => ask('GET', sandbox(id), undefined, DEADLINE_MS.read),
     put: (spec) => ask('PUT', sandbox(spec.id), spec, DEADLINE_MS.put),
     stop: (id, how) => ask('POST', `${sandbox(id)}/stop`, how, DEADLINE_MS.stop),
@@ -98,6 +108,19 @@ function exchange(agent: Agent, socketPath: string, method: string, path: string
     };
     req.on('error', (error: NodeJS.ErrnoException) => done({ error: error.code ?? error.message }));
     req.end(payload);
+  });
+}
+
+/** A reply without a deadline, on a connection of its own: it may last as long as a build. */
+function openText(socketPath: string, path: string, signal: AbortSignal): Promise<IncomingMessage | null> {
+  return new Promise((resolve) => {
+    const req = request({ socketPath, path, agent: false, signal }, (res) => {
+      if (res.statusCode === 200) return resolve(res);
+      res.resume();
+      resolve(null);
+    });
+    req.on('error', () => resolve(null)); // away; the caller looks at the image's row and asks again
+    req.end();
   });
 }
 
