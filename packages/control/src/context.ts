@@ -2,6 +2,7 @@ import type { Layout, PaddockConfig } from '@paddock/contract';
 import type { Logger } from 'pino';
 import type { Authenticator } from './auth/index.ts';
 import type { Database } from './db/index.ts';
+import type { Announcer } from './events/index.ts';
 import type { Readiness } from './health/readiness.ts';
 import type { Organizations } from './organizations/index.ts';
 import type { Regions } from './regions/index.ts';
@@ -15,6 +16,7 @@ export interface ControlContext {
   readonly log: Logger;
   readonly db: Database;
   readonly auth: Authenticator;
+  readonly announcer: Announcer;
   readonly settings: Settings;
   readonly readiness: Readiness;
   readonly organizations: Organizations;

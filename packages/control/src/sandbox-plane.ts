@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { RunnerEvent, RunnerInfo } from '@paddock/contract';
 import type { GatewayBackend, SshBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
@@ -27,8 +26,8 @@ export interface SandboxPlane {
 const INFO_FRESH_MS = 10_000;
 
 export async function createSandboxPlane(context: ControlContext): Promise<SandboxPlane> {
-  const { config, layout, db, auth, log, organizations, regions, snapshots } = context;
-  const origin = randomUUID();
+  const { announcer, config, layout, db, auth, log, organizations, regions, snapshots } = context;
+  const { origin } = announcer;
   /** One runner a machine; its rows are told apart by the instance. */
   const runnerId = `runner-${layout.instance}`;
   const toolboxProxyUrl = `${config.publicUrl}/toolbox`;
@@ -74,8 +73,11 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       if (!sockets.hasAudience(organizationId)) return;
       sockets.emit(organizationId, event, event === 'sandbox.created' ? shown(sandbox) : { sandbox: shown(sandbox), ...detail });
     },
+    announce: (organizationId, event, payload) => sockets.emit(organizationId, event, payload),
     changedElsewhere: (sandbox) => changes.publish({ sandbox, events: [] }),
   });
+
+  announcer.usePublisher((announcement) => publisher.announce(announcement));
 
   changes.subscribe((change) => {
     const { sandbox } = change;

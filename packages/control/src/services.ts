@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { Authenticator } from './auth/index.ts';
 import type { ControlContext } from './context.ts';
 import { Database } from './db/index.ts';
+import { Announcer } from './events/index.ts';
 import { Readiness } from './health/readiness.ts';
 import { Organizations } from './organizations/index.ts';
 import { Regions } from './regions/index.ts';
@@ -22,6 +23,7 @@ export function createContext(config: PaddockConfig, log: Logger): ControlContex
     log,
     db,
     auth: new Authenticator(db, log, config.healthApiKey),
+    announcer: new Announcer(),
     settings: new Settings(db),
     readiness,
     organizations: new Organizations(db, snapshots),

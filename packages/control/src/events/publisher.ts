@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Database, Subscription } from '../db/index.ts';
 import type { Change } from '../sandboxes/index.ts';
+import type { Announcement } from './announcer.ts';
 import { EVENTS_CHANNEL, OutboxStore, type OutboxRow } from './store.ts';
 
 /** Events are sent to this process' own clients at once; that they were is written for all of them together. */
@@ -19,6 +20,8 @@ export interface PublisherDeps {
   readonly load: (subjectId: string) => Promise<Change['sandbox'] | null>;
   /** Sends to the clients of this process. */
   readonly send: (organizationId: string, event: string, detail: Readonly<Record<string, string>>, sandbox: Change['sandbox']) => void;
+  /** Sends an event that holds its message. */
+  readonly announce: (organizationId: string, event: string, payload: unknown) => void;
   /** Another process changed the sandbox: what is remembered of it is old. */
   readonly changedElsewhere: (sandbox: Change['sandbox']) => void;
   readonly log: Logger;
@@ -57,9 +60,19 @@ export class Publisher {
   publish(change: Change): void {
     for (const { id, event, detail } of change.events) {
       this.#deps.send(change.sandbox.organizationId, event, detail, change.sandbox);
-      this.#sent.push(id);
+      this.#wasSent(id);
     }
-    if (this.#sent.length > 0) this.#markTimer ??= setTimeout(() => void this.#mark(), MARK_MS).unref();
+  }
+
+  /** An event with its message was committed by this process. */
+  announce({ id, organizationId, event, payload }: Announcement): void {
+    this.#deps.announce(organizationId, event, payload);
+    this.#wasSent(id);
+  }
+
+  #wasSent(id: number): void {
+    this.#sent.push(id);
+    this.#markTimer ??= setTimeout(() => void this.#mark(), MARK_MS).unref();
   }
 
   async #mark(): Promise<void> {
@@ -98,6 +111,10 @@ export class Publisher {
 
   async #sendAll(rows: readonly OutboxRow[]): Promise<void> {
     for (const { organizationId, event, detail, subjectId } of rows) {
+      if ('payload' in detail) {
+        this.#deps.announce(organizationId, event, detail.payload);
+        continue;
+      }
       const sandbox = await this.#deps.load(subjectId);
       if (!sandbox) continue;
       this.#deps.changedElsewhere(sandbox);

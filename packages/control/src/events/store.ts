@@ -1,18 +1,22 @@
 import { plan, type Queryable } from '../db/index.ts';
 
-/** An event of the outbox. Sandboxes are the only subjects so far. */
+/** An event of the outbox. Those of sandboxes are completed with the sandbox when they are sent, all others hold their message. */
 export interface OutboxRow {
   readonly id: number;
   readonly organizationId: string;
   readonly event: string;
   readonly subjectId: string;
-  readonly detail: Readonly<Record<string, string>>;
+  readonly detail: Readonly<Record<string, string>> & { readonly payload?: unknown };
 }
 
 /** Channel on which a process tells the others which events it published. */
 export const EVENTS_CHANNEL = 'paddock_events';
 
 const FIELDS = `o.id, o.organization_id as "organizationId", o.event, o.subject_id as "subjectId", o.detail`;
+
+export const announce = (origin: string, organizationId: string, event: string, subjectId: string, payload: unknown) => plan<{ id: number }>('outbox-announce', `
+  insert into outbox (organization_id, event, subject_id, origin, detail) values ($1, $2, $3, $4, jsonb_build_object('payload', $5::jsonb)) returning id`,
+[organizationId, event, subjectId, origin, JSON.stringify(payload)]);
 
 /** NOTIFY is sent here and not by the writing transaction: commits that notify wait for each other. */
 const published = (ids: readonly number[], message: string) => plan('outbox-published', `
