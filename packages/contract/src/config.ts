@@ -55,5 +55,19 @@ export interface PaddockConfig {
     /** Upstream resolvers; null: the host's /etc/resolv.conf. */
     readonly dns: readonly string[] | null;
   };
+  /** Identity at Amazon for ECR registries that are opened by an organization's IAM role. All null: none, such registries are refused. */
+  readonly amazon: {
+    /** Role that organizations' roles trust, assumed first. `ECR_BROKER_ROLE_ARN`. */
+    readonly brokerRoleArn: string | null;
+    readonly accessKeyId: string | null;
+    readonly secretAccessKey: string | null;
+    readonly sessionToken: string | null;
+    /** Service account of Kubernetes: its role and the file with its token. */
+    readonly roleArn: string | null;
+    readonly webIdentityTokenFile: string | null;
+    /** Origins in place of Amazon's own. */
+    readonly stsEndpoint: string | null;
+    readonly ecrEndpoint: string | null;
+  };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }

@@ -4,6 +4,7 @@ import type { Authenticator } from './auth/index.ts';
 import type { Database } from './db/index.ts';
 import type { Announcer } from './events/index.ts';
 import type { Readiness } from './health/readiness.ts';
+import type { DockerRegistries } from './docker-registry/index.ts';
 import type { Organizations } from './organizations/index.ts';
 import type { Regions } from './regions/index.ts';
 import type { Settings } from './settings/index.ts';
@@ -22,4 +23,5 @@ export interface ControlContext {
   readonly organizations: Organizations;
   readonly regions: Regions;
   readonly snapshots: Snapshots;
+  readonly dockerRegistries: DockerRegistries;
 }

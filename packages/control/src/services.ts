@@ -4,6 +4,7 @@ import { Authenticator } from './auth/index.ts';
 import type { ControlContext } from './context.ts';
 import { Database } from './db/index.ts';
 import { Announcer } from './events/index.ts';
+import { DockerRegistries, ecrTokens } from './docker-registry/index.ts';
 import { Readiness } from './health/readiness.ts';
 import { Organizations } from './organizations/index.ts';
 import { Regions } from './regions/index.ts';
@@ -17,6 +18,7 @@ export function createContext(config: PaddockConfig, log: Logger): ControlContex
   const readiness = new Readiness();
   readiness.add('database', async () => ((await db.isUp()) ? null : 'does not answer'));
   const snapshots = new Snapshots(db);
+  const settings = new Settings(db);
   return {
     config,
     layout: layoutOf(config.dataDir, config.runRoot),
@@ -24,10 +26,11 @@ export function createContext(config: PaddockConfig, log: Logger): ControlContex
     db,
     auth: new Authenticator(db, log, config.healthApiKey),
     announcer: new Announcer(),
-    settings: new Settings(db),
+    settings,
     readiness,
     organizations: new Organizations(db, snapshots),
     regions: new Regions(db),
     snapshots,
+    dockerRegistries: new DockerRegistries({ db, settings, ecr: ecrTokens(config.amazon) }),
   };
 }

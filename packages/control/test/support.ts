@@ -56,7 +56,9 @@ export function testConfig(databaseUrl: string, overrides: Partial<PaddockConfig
     dataDir: '/tmp/paddock-control-none', runRoot: '/tmp/paddock-control-none/run', host: '127.0.0.1', port: 0, sshPort: 0,
     publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000', previewProtocol: 'http', trustedProxies: [], databaseUrl,
     adminApiKey: ADMIN_KEY, healthApiKey: HEALTH_KEY, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small', warmPool: {},
-    pool: { sizeGiB: 1, device: null }, image: { suite: 'trixie', mirror: null }, network: { subnet: null, denied: [], dns: null }, logLevel: 'error',
+    pool: { sizeGiB: 1, device: null }, image: { suite: 'trixie', mirror: null }, network: { subnet: null, denied: [], dns: null },
+    amazon: { brokerRoleArn: null, accessKeyId: null, secretAccessKey: null, sessionToken: null, roleArn: null, webIdentityTokenFile: null, stsEndpoint: null, ecrEndpoint: null },
+    logLevel: 'error',
     ...overrides,
   };
 }

@@ -18,12 +18,15 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
 
 const name = matching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name of letters, digits, dot, dash and underscore');
+
+const roleArn = matching(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/, 'the ARN of an IAM role');
+const awsText = matching(/^[\x21-\x7e]+$/, 'printable characters without blanks');
 
 /** Every field of PaddockConfig has exactly one row (the type demands it). Order is the manual's. */
 export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
@@ -124,6 +127,34 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
   'network.dns': {
     toml: 'network.dns', flag: '--network-dns', env: 'PADDOCK_NETWORK_DNS', fallback: null, shape: '<ip,…>', read: list(ip),
     help: 'upstream resolvers (default: those of /etc/resolv.conf)',
+  },
+  'amazon.brokerRoleArn': {
+    toml: 'amazon.broker_role_arn', flag: '--ecr-broker-role', env: 'ECR_BROKER_ROLE_ARN', fallback: null, shape: '<arn>', read: roleArn,
+    help: 'IAM role that organizations\' roles for Amazon ECR trust',
+  },
+  'amazon.accessKeyId': {
+    toml: 'amazon.access_key_id', flag: null, env: 'AWS_ACCESS_KEY_ID', fallback: null, shape: '<id>', read: awsText,
+    help: 'this server\'s own identity at Amazon, for registries of Amazon ECR',
+  },
+  'amazon.secretAccessKey': {
+    toml: 'amazon.secret_access_key', flag: null, env: 'AWS_SECRET_ACCESS_KEY', fallback: null, shape: '<key>', read: awsText, help: 'its secret',
+  },
+  'amazon.sessionToken': {
+    toml: 'amazon.session_token', flag: null, env: 'AWS_SESSION_TOKEN', fallback: null, shape: '<token>', read: awsText, help: 'its session token, when the key is temporary',
+  },
+  'amazon.roleArn': {
+    toml: 'amazon.role_arn', flag: '--aws-role', env: 'AWS_ROLE_ARN', fallback: null, shape: '<arn>', read: roleArn,
+    help: 'role of a Kubernetes service account, in place of a key',
+  },
+  'amazon.webIdentityTokenFile': {
+    toml: 'amazon.web_identity_token_file', flag: '--aws-web-identity-token-file', env: 'AWS_WEB_IDENTITY_TOKEN_FILE', fallback: null, shape: '<file>', read: absolutePath,
+    help: 'file with that account\'s token',
+  },
+  'amazon.stsEndpoint': {
+    toml: 'amazon.sts_endpoint', flag: '--aws-endpoint-sts', env: 'AWS_ENDPOINT_URL_STS', fallback: null, shape: '<origin>', read: origin, help: 'in place of Amazon\'s STS',
+  },
+  'amazon.ecrEndpoint': {
+    toml: 'amazon.ecr_endpoint', flag: '--aws-endpoint-ecr', env: 'AWS_ENDPOINT_URL_ECR', fallback: null, shape: '<origin>', read: origin, help: 'in place of Amazon\'s ECR',
   },
   logLevel: {
     toml: 'log_level', flag: '--log-level', env: 'PADDOCK_LOG_LEVEL', fallback: 'info', shape: '<level>', read: oneOf('debug', 'info', 'warn', 'error'),

@@ -26,6 +26,7 @@ export const API_ERRORS = {
   REGION_NOT_FOUND: [404, 'Region not found', 'List the regions of the organization.'],
   API_KEY_NOT_FOUND: [404, 'API key with name {name} not found', 'List the keys.'],
   API_KEY_EXISTS: [409, 'API key with name {name} already exists', 'Choose another name or delete the key first.'],
+  DOCKER_REGISTRY_NOT_FOUND: [404, 'Docker registry with ID {id} not found', 'List the registries of the organization.'],
   EXCESS_PERMISSIONS: [403, 'Insufficient permissions for assigning: {permissions}', 'A key can only pass on what its creator may do.'],
 } as const satisfies Record<string, readonly [status: number, message: string, help: string]>;
 

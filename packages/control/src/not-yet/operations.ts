@@ -108,13 +108,7 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     PATCH /warm-pools/:id updateWarmPool write:sandboxes
     DELETE /warm-pools/:id deleteWarmPool delete:sandboxes`,
   'Image registries': `
-    POST /docker-registry createRegistry write:registries
-    GET /docker-registry listRegistries
-    GET /docker-registry/registry-push-access getTransientPushAccess write:snapshots|write:sandboxes
-    GET /docker-registry/:id getRegistry
-    PATCH /docker-registry/:id updateRegistry write:registries
-    DELETE /docker-registry/:id deleteRegistry delete:registries
-    POST /admin/docker-registry/:id/set-default adminSetDefaultRegistry admin`,
+    GET /docker-registry/registry-push-access getTransientPushAccess write:snapshots|write:sandboxes`,
   'Uploads of build contexts': `
     GET /object-storage/push-access getPushAccess write:snapshots|write:sandboxes`,
   'Runners on other machines': `

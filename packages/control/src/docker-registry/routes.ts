@@ -1,0 +1,44 @@
+import { CreateDockerRegistry, DockerRegistry, UpdateDockerRegistry } from '@paddock/contract';
+import { Type } from 'typebox';
+import { principalOf, type Access } from '../auth/index.ts';
+import type { ControlContext } from '../context.ts';
+import type { ApiServer } from '../http/index.ts';
+
+const WRITE: Access = { requires: ['write:registries'] };
+const DELETE: Access = { requires: ['delete:registries'] };
+const Id = Type.Object({ id: Type.String({ description: 'Id of the registry' }) });
+
+export function dockerRegistryRoutes(api: ApiServer, { dockerRegistries: registries }: Pick<ControlContext, 'dockerRegistries'>): void {
+  const tags = ['docker-registry'];
+
+  api.post('/docker-registry', {
+    config: { access: WRITE },
+    schema: { tags, operationId: 'createRegistry', body: CreateDockerRegistry, response: { 201: DockerRegistry } },
+  }, async (request, reply) => reply.code(201).send(await registries.create(principalOf(request).organizationId, request.body)));
+
+  api.get('/docker-registry', {
+    schema: { tags, operationId: 'listRegistries', response: { 200: Type.Array(DockerRegistry) } },
+  }, async (request) => registries.list(principalOf(request).organizationId));
+
+  api.get('/docker-registry/:id', {
+    schema: { tags, operationId: 'getRegistry', params: Id, response: { 200: DockerRegistry } },
+  }, async (request) => registries.get(principalOf(request).organizationId, request.params.id));
+
+  api.patch('/docker-registry/:id', {
+    config: { access: WRITE },
+    schema: { tags, operationId: 'updateRegistry', params: Id, body: UpdateDockerRegistry, response: { 200: DockerRegistry } },
+  }, async (request) => registries.update(principalOf(request).organizationId, request.params.id, request.body));
+
+  api.delete('/docker-registry/:id', {
+    config: { access: DELETE },
+    schema: { tags, operationId: 'deleteRegistry', params: Id, response: { 204: Type.Null() } },
+  }, async (request, reply) => {
+    await registries.delete(principalOf(request).organizationId, request.params.id);
+    return reply.code(204).send(null);
+  });
+
+  api.post('/admin/docker-registry/:id/set-default', {
+    config: { access: { admin: true } },
+    schema: { tags: ['admin'], operationId: 'adminSetDefaultRegistry', params: Id, response: { 200: DockerRegistry } },
+  }, async (request) => registries.setDefault(request.params.id));
+}
