@@ -20,6 +20,9 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | DELETE /v1/images/:name              | 204 nobody new may use it, work on it ends; its layers go when no sandbox needs them |
  * | GET    /v1/images/:name/log?follow=  | 200 text: what making it printed; `follow=true` ends when it is ready or failed; 404 |
  * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED, 503 REGISTRY_UNAVAILABLE |
+ * | GET    /v1/volumes                   | 200 { volumes: RunnerVolume[] } whose data is on this runner           |
+ * | PUT    /v1/volumes/:id { driver }    | 200 RunnerVolume: exists, empty if it did not                        |
+ * | DELETE /v1/volumes/:id               | 204 its data is gone, also when it never was; 409 VOLUME_IN_USE      |
  * | GET    /v1/events                    | 200 NDJSON of RunnerEvent, never ends; first line is `hello`        |
  *
  * Errors: `{ code, message }` with the status of RUNNER_ERRORS.
@@ -37,9 +40,30 @@ export interface SandboxSpec {
   readonly memoryGiB: number;
   readonly diskGiB: number;
   readonly network: NetworkPolicy;
+  /** Mounted before its first process runs. A running sandbox can be given more, none is taken away. */
+  readonly volumes: readonly VolumeMount[];
   readonly entrypoint: readonly string[] | null;
   /** Preview token of this start; passed on with `/init`. */
   readonly token: string;
+}
+
+/** `local`: on the runner's pool. `s3`: in a bucket, shared between machines. */
+export const VOLUME_DRIVERS = ['local', 's3'] as const;
+export type VolumeDriver = (typeof VOLUME_DRIVERS)[number];
+
+export interface VolumeMount {
+  /** UUID. */
+  readonly volumeId: string;
+  readonly driver: VolumeDriver;
+  /** Absolute, normalised. */
+  readonly mountPath: string;
+  /** Directory of the volume that is shown, relative and normalised, made when missing; null: all of it. */
+  readonly subpath: string | null;
+}
+
+export interface RunnerVolume {
+  readonly id: string;
+  readonly driver: VolumeDriver;
 }
 
 export interface SandboxPatch {
@@ -51,6 +75,8 @@ export interface SandboxPatch {
   /** Re-sent to the toolbox by `/init` and kept for the next start. */
   readonly env?: Readonly<Record<string, string>>;
   readonly token?: string;
+  /** All of them; those that a running sandbox has must be among them. */
+  readonly volumes?: readonly VolumeMount[];
 }
 
 export interface StopRequest {
@@ -96,6 +122,8 @@ export const RUNNER_ERRORS = {
   SANDBOX_NOT_FOUND: 404,
   IMAGE_NOT_FOUND: 404,
   IMAGE_NOT_READY: 409,
+  /** A sandbox of this runner has it mounted. */
+  VOLUME_IN_USE: 409,
   /** The registry refused the credentials or sent what its digest does not vouch for; the message says which. */
   REGISTRY_FAILED: 502,
   /** The registry did not answer in time, or said 429 or 5xx: asking again later may help. */

@@ -6,7 +6,10 @@ const id = '5f0c0f6e-1111-4000-8000-000000000001';
 const good = {
   id, image: 'slim', user: 'daytona', env: { A: 'b' }, cpu: 0.5, memoryGiB: 1, diskGiB: 3,
   network: { blockAll: false, allowList: ['10.0.0.0/8'] }, entrypoint: null, token: 't',
+  volumes: [{ volumeId: id, driver: 'local', mountPath: '/data', subpath: 'a/b' }],
 };
+
+const mount = { volumeId: id, driver: 'local', mountPath: '/data', subpath: null };
 
 function refused(run: () => unknown): string {
   try {
@@ -28,6 +31,9 @@ describe('a sandbox spec', () => {
     ['id', '../../etc'], ['image', 7], ['user', 'a\0b'], ['env', { 'A=B': 'x' }], ['env', { A: 1 }], ['env', { A: 'x\0' }], ['cpu', 0], ['cpu', Number.NaN],
     ['cpu', '1'], ['memoryGiB', -1], ['diskGiB', 1e300], ['network', { blockAll: false, allowList: ['10.0.0.0/33'] }],
     ['network', { blockAll: false, allowList: ['::/0'] }], ['network', { allowList: null }], ['entrypoint', 'sleep'], ['token', null],
+    ['volumes', {}], ['volumes', [{ ...mount, volumeId: '../x' }]], ['volumes', [{ ...mount, driver: 'nfs' }]], ['volumes', [mount, mount]],
+    ...['data', '/', '//', '/a//b', '/a/', '/a/../b', '/./a', '/a\0', `/${'a'.repeat(256)}`, `/${'a/'.repeat(2_100)}a`].map((mountPath) => ['volumes', [{ ...mount, mountPath }]] as const),
+    ...['', '/a', 'a/', 'a//b', '..', 'a/../..', './a', 'a\0', 7].map((subpath) => ['volumes', [{ ...mount, subpath }]] as const),
   ])('is refused with a wrong %s: %j', (name, value) => {
     refused(() => parseSpec({ ...good, [name]: value }, id));
   });

@@ -196,7 +196,7 @@ async function buildGuest(): Promise<void> {
 export function specOf(over: Partial<SandboxSpec> = {}): SandboxSpec {
   return {
     id: randomUUID(), image: 'slim', user: 'daytona', env: {}, cpu: 1, memoryGiB: 1, diskGiB: 1,
-    network: { blockAll: false, allowList: null }, entrypoint: null, token: 'test-token', ...over,
+    network: { blockAll: false, allowList: null }, volumes: [], entrypoint: null, token: 'test-token', ...over,
   };
 }
 

@@ -83,6 +83,7 @@ export function specOf(sandbox: Sandbox): SandboxSpec {
     memoryGiB: sandbox.memory,
     diskGiB: sandbox.disk,
     network: networkPolicyOf(sandbox),
+    volumes: [],
     entrypoint: sandbox.entrypoint,
     token: sandbox.authToken,
   };

@@ -1,5 +1,5 @@
 /** Bodies of requests, parsed at the edge into types that cannot be wrong. */
-import type { NetworkPolicy, SandboxPatch, SandboxSpec, StopRequest } from '@paddock/contract';
+import { VOLUME_DRIVERS, type NetworkPolicy, type SandboxPatch, type SandboxSpec, type StopRequest, type VolumeDriver, type VolumeMount } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
 
 type Check<T> = (value: unknown, name: string) => T;
@@ -23,14 +23,18 @@ export function parseId(text: string): string {
 
 export function parseSpec(value: unknown, id: string): SandboxSpec {
   const body = object(value, 'the body');
-  const known = { id: string, image: string, user: string, env, cpu, memoryGiB: gib, diskGiB: gib, network, entrypoint, token: string };
+  const known = { id: string, image: string, user: string, env, cpu, memoryGiB: gib, diskGiB: gib, network, volumes, entrypoint, token: string };
   const spec = fields(body, known, Object.keys(known)) as unknown as SandboxSpec;
   if (spec.id !== id) invalid('`id` must be the id of the path');
   return spec;
 }
 
 export function parsePatch(value: unknown): SandboxPatch {
-  return fields(object(value, 'the body'), { network, cpu, memoryGiB: gib, diskGiB: gib, env, token: string }, []) as SandboxPatch;
+  return fields(object(value, 'the body'), { network, cpu, memoryGiB: gib, diskGiB: gib, env, volumes, token: string }, []) as SandboxPatch;
+}
+
+export function parseVolume(value: unknown): { readonly driver: VolumeDriver } {
+  return fields(object(value, 'the body'), { driver }, ['driver']) as { driver: VolumeDriver };
 }
 
 export function parseStop(value: unknown): StopRequest {
@@ -80,6 +84,43 @@ function network(value: unknown, name: string): NetworkPolicy {
     blockAll: boolean,
     allowList: (list, at) => list === null ? null : strings(list, at).map(cidr),
   }, ['blockAll', 'allowList']) as unknown as NetworkPolicy;
+}
+
+function volumes(value: unknown, name: string): VolumeMount[] {
+  if (!Array.isArray(value)) invalid(`\`${name}\` must be a list`);
+  const mounts = value.map((item: unknown, index) => fields(
+    object(item, `${name}.${index}`), { volumeId, driver, mountPath, subpath }, ['volumeId', 'driver', 'mountPath', 'subpath'],
+  ) as unknown as VolumeMount);
+  if (new Set(mounts.map((mount) => mount.mountPath)).size < mounts.length) invalid(`\`${name}\` has two volumes at one path`);
+  return mounts;
+}
+
+function volumeId(value: unknown, name: string): string {
+  return parseId(string(value, name));
+}
+
+function driver(value: unknown, name: string): VolumeDriver {
+  return VOLUME_DRIVERS.find((known) => known === value) ?? invalid(`\`${name}\` must be one of ${VOLUME_DRIVERS.join(', ')}`);
+}
+
+/** The kernel takes paths of 4,095 bytes and names of 255. */
+const MAX_PATH = 4_095;
+const MAX_NAME = 255;
+
+function mountPath(value: unknown, name: string): string {
+  const path = string(value, name);
+  return path.startsWith('/') && isNormal(path.slice(1)) ? path : invalid(`\`${name}\` must be an absolute path without empty, \`.\` and \`..\` segments`);
+}
+
+function subpath(value: unknown, name: string): string | null {
+  if (value === null) return null;
+  const path = string(value, name);
+  return isNormal(path) ? path : invalid(`\`${name}\` must be a relative path without empty, \`.\` and \`..\` segments`);
+}
+
+function isNormal(path: string): boolean {
+  const isName = (part: string): boolean => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= MAX_NAME;
+  return Buffer.byteLength(path) < MAX_PATH && path.split('/').every(isName);
 }
 
 function entrypoint(value: unknown, name: string): readonly string[] | null {
