@@ -1,20 +1,32 @@
 import type { Readable } from 'node:stream';
 
 /**
- * A flat store of blobs under keys (UTF-8, `/` separates, at most 1024 bytes, no `.`/`..`/empty segment). Drivers: a directory, S3.
- * A blob is there whole or not at all, also after a crash; the last finished write wins; a write that returned is on stable storage.
+ * A flat store of blobs under keys (well-formed Unicode without U+0000, 1 to 1024 bytes of UTF-8; `/` separates and may come twice or last,
+ * as S3 clients use it). Drivers: a directory, S3. A blob is there whole or not at all, also after a crash; the last finished write wins; a
+ * write that returned is on stable storage. Keys that break the rule are a BlobError INVALID_KEY.
  */
 export interface Blobs {
+  /** Stores what the stream yields once it ends; a stream that fails stores nothing and its error is thrown. */
   put(key: string, body: Readable, options?: PutOptions): Promise<BlobInfo>;
-  /** @param range inclusive byte positions, already checked against the size by the caller */
-  get(key: string, range?: { readonly first: number; readonly last: number }): Promise<{ readonly info: BlobInfo; readonly body: Readable } | null>;
+  /**
+   * @param range inclusive byte positions, already checked against the size by the caller
+   * @returns null: there is none. The body must be read or destroyed; it yields the content of this moment whatever happens to the key.
+   */
+  get(key: string, range?: ByteRange): Promise<{ readonly info: BlobInfo; readonly body: Readable } | null>;
   head(key: string): Promise<BlobInfo | null>;
   /** Idempotent. */
   remove(key: string): Promise<void>;
   /** In the order of the keys' UTF-8 bytes. */
   list(prefix: string, options: ListOptions): Promise<BlobPage>;
-  /** Makes `key` of the parts' bytes in order, without copying them where the driver can, and removes the parts. */
+  /** Makes `key` of the parts' bytes in order, without copying them where the driver can, and removes the parts. A missing part is a BlobError NO_SUCH_BLOB. */
   compose(key: string, parts: readonly string[], options?: PutOptions): Promise<BlobInfo>;
+  /** Like `compose` of one part that stays. Content type and metadata are the source's unless given. */
+  copy(from: string, to: string, options?: PutOptions): Promise<BlobInfo>;
+}
+
+export interface ByteRange {
+  readonly first: number;
+  readonly last: number;
 }
 
 export interface PutOptions {
@@ -23,6 +35,8 @@ export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Overrides the computed one: multipart objects have an ETag of their own kind. */
   readonly etag?: string;
+  /** Refuses with BlobError BLOB_EXISTS when the key has a blob; of two at once one wins. */
+  readonly ifAbsent?: boolean;
 }
 
 export interface BlobInfo {
@@ -38,6 +52,7 @@ export interface BlobInfo {
 export interface ListOptions {
   /** Keys after this one only. */
   readonly after?: string;
+  /** Blobs and prefixes together. */
   readonly limit: number;
   /** Keys that hold it after the prefix are folded into one entry of `prefixes`. */
   readonly delimiter?: string;
@@ -48,4 +63,23 @@ export interface BlobPage {
   readonly prefixes: readonly string[];
   /** To go on with as `after`; null at the end. */
   readonly next: string | null;
+}
+
+export type BlobErrorCode = 'INVALID_KEY' | 'NO_SUCH_BLOB' | 'BLOB_EXISTS' | 'STORE_FULL' | 'STORE_FAILED';
+
+export class BlobError extends Error {
+  readonly code: BlobErrorCode;
+  constructor(code: BlobErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export const MAX_KEY_BYTES = 1024;
+
+/** @throws BlobError INVALID_KEY */
+export function checkKey(key: string): void {
+  const bytes = Buffer.byteLength(key);
+  if (bytes === 0 || bytes > MAX_KEY_BYTES) throw new BlobError('INVALID_KEY', `A key has 1 to ${MAX_KEY_BYTES} bytes, this one ${bytes}`);
+  if (!key.isWellFormed() || key.includes('\0')) throw new BlobError('INVALID_KEY', 'A key is well-formed Unicode without U+0000');
 }
