@@ -27,13 +27,13 @@ describe('a sandbox spec', () => {
     expect(parseSpec(good, id)).toEqual(good);
   });
 
-  it.each([
+  it.each<[string, unknown]>([
     ['id', '../../etc'], ['image', 7], ['user', 'a\0b'], ['env', { 'A=B': 'x' }], ['env', { A: 1 }], ['env', { A: 'x\0' }], ['cpu', 0], ['cpu', Number.NaN],
     ['cpu', '1'], ['memoryGiB', -1], ['diskGiB', 1e300], ['network', { blockAll: false, allowList: ['10.0.0.0/33'] }],
     ['network', { blockAll: false, allowList: ['::/0'] }], ['network', { allowList: null }], ['entrypoint', 'sleep'], ['token', null],
     ['volumes', {}], ['volumes', [{ ...mount, volumeId: '../x' }]], ['volumes', [{ ...mount, driver: 'nfs' }]], ['volumes', [mount, mount]],
-    ...['data', '/', '//', '/a//b', '/a/', '/a/../b', '/./a', '/a\0', `/${'a'.repeat(256)}`, `/${'a/'.repeat(2_100)}a`].map((mountPath) => ['volumes', [{ ...mount, mountPath }]] as const),
-    ...['', '/a', 'a/', 'a//b', '..', 'a/../..', './a', 'a\0', 7].map((subpath) => ['volumes', [{ ...mount, subpath }]] as const),
+    ...['data', '/', '//', '/a//b', '/a/', '/a/../b', '/./a', '/a\0', `/${'a'.repeat(256)}`, `/${'a/'.repeat(2_100)}a`].map((mountPath): [string, unknown] => ['volumes', [{ ...mount, mountPath }]]),
+    ...['', '/a', 'a/', 'a//b', '..', 'a/../..', './a', 'a\0', 7].map((subpath): [string, unknown] => ['volumes', [{ ...mount, subpath }]]),
   ])('is refused with a wrong %s: %j', (name, value) => {
     refused(() => parseSpec({ ...good, [name]: value }, id));
   });
