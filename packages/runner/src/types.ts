@@ -48,6 +48,13 @@ export interface Disks {
    */
   mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string>;
   unmount(id: string): Promise<void>;
+  /**
+   * Further trees for a sandbox whose root is mounted, each at a path in the runner's mount namespace; `unmount` takes them
+   * along. Like the root, they come to the sandbox as bind mounts.
+   */
+  show(id: string, views: readonly View[], slot: NetworkSlot): Promise<readonly ShownView[]>;
+  /** Directory of a disk. Hostile below `upper` and wherever a view let the sandbox write. */
+  path(id: string): string;
   /** Subvolume and everything mounted for it. Idempotent. */
   destroy(id: string): Promise<void>;
   list(): Promise<string[]>;
@@ -56,6 +63,20 @@ export interface Disks {
   readonly recordsDir: string;
   readonly layersDir: string;
   close(): Promise<void>;
+}
+
+/** What a sandbox of the runner's own sees besides its image. */
+export type View =
+  /** Layers, topmost first, read-only as one tree. */
+  | { readonly kind: 'layers'; readonly layers: readonly string[]; readonly target: string }
+  /** A directory at the top of its disk, beside `upper`, writable. */
+  | { readonly kind: 'disk'; readonly directory: string; readonly target: string };
+
+export interface ShownView {
+  readonly source: string;
+  /** Path inside. */
+  readonly target: string;
+  readonly readOnly: boolean;
 }
 
 export interface Image {

@@ -20,7 +20,7 @@ const input: SpecInput = {
   guestDir: '/var/lib/paddock/guest/1',
   guest: { tini: '/usr/lib/paddock/tini', busybox: '/usr/lib/paddock/busybox', toolbox: ['/usr/lib/paddock/node', "it's.cjs"], env: { MALLOC_ARENA_MAX: '1' } },
   ownFilesDir: '/run/x/own',
-  devices: [{ file: 'fuse', path: '/dev/fuse', major: 10, minor: 229 }],
+  views: [], devices: [{ file: 'fuse', path: '/dev/fuse', major: 10, minor: 229 }],
   maskedPaths: MASKED_PATHS,
   openFiles: 1_048_576,
 };

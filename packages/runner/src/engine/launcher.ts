@@ -3,7 +3,7 @@ import { chmodSync, chownSync, closeSync, fstatSync, mkdirSync, readSync, rmSync
 import { join } from 'node:path';
 import { sandboxRunDir, toolboxSocket, type Layout, type SandboxSpec, type ToolboxInit } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
-import type { Image, NetworkSlot } from '../types.ts';
+import type { Image, NetworkSlot, ShownView } from '../types.ts';
 import type { Cgroups, Limits } from './cgroups.ts';
 import { describeStatus, type ExitWatch, type WatchedProcess } from './exit-watch.ts';
 import { fixedMemoryFile, listenUnix, raiseOpenFiles } from './kernel.ts';
@@ -34,6 +34,7 @@ export interface LaunchInput {
   readonly slot: NetworkSlot;
   readonly rootfs: string;
   readonly resolver: string;
+  readonly views: readonly ShownView[];
   readonly signal: AbortSignal;
   readonly mark: (step: string) => void;
   /** Called when init runs, before the toolbox answers: the place to write down that there is something to clean up. */
@@ -152,7 +153,7 @@ export class Launcher {
       user: { name: spec.user, ...user },
       imageEnv: image.config.env, workDir: image.config.workDir,
       limits: limitsOf(spec), diskBytes: Math.round(spec.diskGiB * GIB),
-      cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, maskedPaths: MASKED_PATHS, openFiles: this.#openFiles,
+      cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, views: input.views, maskedPaths: MASKED_PATHS, openFiles: this.#openFiles,
     });
     writeFileSync(join(dir, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
   }

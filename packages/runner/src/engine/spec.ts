@@ -1,6 +1,6 @@
 /** The OCI runtime specification of one sandbox: a pure function from facts to JSON. */
 import { GUEST_MOUNT, TOOLBOX_ENV } from '@paddock/contract';
-import { SLOT_IDS } from '../types.ts';
+import { SLOT_IDS, type ShownView } from '../types.ts';
 import type { Cgroups, Limits } from './cgroups.ts';
 import { initScript } from './init-script.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -36,6 +36,7 @@ export interface SpecInput {
   readonly ownFilesDir: string;
   /** Device nodes present in `ownFilesDir`, with the path each gets inside. */
   readonly devices: readonly OwnDevice[];
+  readonly views: readonly ShownView[];
   readonly maskedPaths: readonly string[];
   /** At most the hard limit the runtime inherits. */
   readonly openFiles: number;
@@ -129,6 +130,7 @@ export function ociSpec(input: SpecInput): object {
       bind(input.guestDir, GUEST_MOUNT, ['ro', 'nosuid', 'nodev']),
       ...['hosts', 'hostname', 'resolv.conf'].map((file) => bind(own(file), `/etc/${file}`, ['rw', 'nosuid', 'nodev', 'noexec'])),
       ...input.devices.map((device) => bind(own(device.file), device.path, ['rw', 'nosuid', 'noexec'])),
+      ...input.views.map(({ source, target, readOnly }) => bind(source, target, [readOnly ? 'ro' : 'rw', 'nodev'])),
     ],
     linux: {
       uidMappings: idMap,

@@ -5,6 +5,7 @@ import type { RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequ
 import { describeStatus, type WatchedProcess } from '../engine/exit-watch.ts';
 import { GIB, limitsOf } from '../engine/launcher.ts';
 import { RunnerError } from '../runner-error.ts';
+import type { View } from '../types.ts';
 import { Gate, Lanes } from './lanes.ts';
 import type { Parts } from './parts.ts';
 import { SHOWN_AS, type Phase } from './phases.ts';
@@ -25,6 +26,13 @@ const REMOVALS_AT_ONCE = 4;
 /** Wire: a stop gives ten seconds before the kill. */
 const GRACE_MS = 10_000;
 
+/** Sandboxes that the runner starts for itself are no business of its callers. Theirs have UUIDs. */
+export const INTERNAL_PREFIX = 'build-';
+
+export function isInternal(id: string): boolean {
+  return id.startsWith(INTERNAL_PREFIX);
+}
+
 export interface Entry {
   record: SandboxRecord;
   process: WatchedProcess | null;
@@ -44,7 +52,12 @@ export class Sandboxes {
   }
 
   list(): RunnerSandbox[] {
-    return [...this.#entries.values()].map(shown);
+    return [...this.#entries.values()].filter(({ record }) => !isInternal(record.spec.id)).map(shown);
+  }
+
+  /** The runner's own. */
+  listInternal(): RunnerSandbox[] {
+    return [...this.#entries.values()].filter(({ record }) => isInternal(record.spec.id)).map(shown);
   }
 
   get(id: string): RunnerSandbox {
@@ -64,13 +77,14 @@ export class Sandboxes {
     return new Set([...this.#entries.values()].flatMap(({ record }) => record.run?.guest ?? []));
   }
 
-  put(spec: SandboxSpec): Promise<StartedSandbox> {
+  /** @param views for the start of a sandbox of the runner's own */
+  put(spec: SandboxSpec, views: readonly View[] = []): Promise<StartedSandbox> {
     const trace = new Trace();
     return this.#lanes.run(spec.id, `put ${JSON.stringify(spec)}`, () => this.#starts.run(async () => {
       trace.mark('queue');
       const entry = this.#entries.get(spec.id);
       if (entry?.record.phase === 'started') return this.#converge(entry, spec, trace);
-      return this.#start(spec, entry, trace);
+      return this.#start(spec, views, entry, trace);
     }));
   }
 
@@ -116,7 +130,7 @@ export class Sandboxes {
     return this.#lanes.idle();
   }
 
-  async #start(spec: SandboxSpec, existing: Entry | undefined, trace: Trace): Promise<StartedSandbox> {
+  async #start(spec: SandboxSpec, views: readonly View[], existing: Entry | undefined, trace: Trace): Promise<StartedSandbox> {
     const image = imageOf(this.#parts, spec);
     if (existing !== undefined) {
       requireSameImage(existing.record.spec, spec);
@@ -131,7 +145,7 @@ export class Sandboxes {
       await this.#save(entry, existing === undefined ? 'creating' : 'starting', undefined, null);
       trace.mark('record');
       const { toolboxVersion } = await start(this.#parts, {
-        spec, image, signal: abort.signal, mark: trace.mark,
+        spec, image, views, signal: abort.signal, mark: trace.mark,
         onRunning: async (init, slot) => {
           entry.process = init.process;
           await this.#save(entry, 'started', undefined, {
@@ -208,7 +222,7 @@ export class Sandboxes {
       : `The sandbox's first process ended (${describeStatus(status) ?? 'status unknown'})`;
     await this.#halt(entry, reason);
     this.#parts.log.info({ op: 'exit', id: spec.id, reason }, 'sandbox exited');
-    this.#parts.publish({ type: 'sandbox.exited', id: spec.id, reason });
+    if (!isInternal(spec.id)) this.#parts.publish({ type: 'sandbox.exited', id: spec.id, reason });
   }
 
   /** Ends what runs; disk and record stay. */

@@ -2,13 +2,14 @@
 import type { SandboxSpec } from '@paddock/contract';
 import { GIB, unknownUser, type RunningInit } from '../engine/launcher.ts';
 import { RunnerError } from '../runner-error.ts';
-import type { Image, NetworkSlot } from '../types.ts';
+import type { Image, NetworkSlot, ShownView, View } from '../types.ts';
 import type { Parts } from './parts.ts';
 import { teardown } from './teardown.ts';
 
 export interface StartInput {
   readonly spec: SandboxSpec;
   readonly image: Image;
+  readonly views: readonly View[];
   readonly signal: AbortSignal;
   readonly mark: (step: string) => void;
   readonly onRunning: (init: RunningInit, slot: number) => Promise<void>;
@@ -55,9 +56,10 @@ export async function start(parts: Parts, input: StartInput): Promise<Started> {
         mark('mount');
       }),
     ]);
+    const views: readonly ShownView[] = input.views.length === 0 ? [] : await parts.disks.show(id, input.views, taken);
     input.signal.throwIfAborted();
     const { toolboxVersion } = await parts.launcher.launch({
-      spec, image: input.image, slot: taken, rootfs, resolver: parts.network.resolver, signal: input.signal, mark,
+      views, spec, image: input.image, slot: taken, rootfs, resolver: parts.network.resolver, signal: input.signal, mark,
       onRunning: async (running) => {
         init = running;
         // The sandbox has its own copy of the mount; the runner's goes while the toolbox starts.

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Layout } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
 import { errorCode } from '../sys/index.ts';
-import type { Disks, NetworkSlot } from '../types.ts';
+import type { Disks, NetworkSlot, ShownView, View } from '../types.ts';
 import { createSubvolume, destroySubvolume, enableQuota, limitSubvolume } from './btrfs.ts';
 import { LAYERS } from './inode-space.ts';
 import type { StorageLog } from './log.ts';
@@ -78,6 +78,14 @@ export class BtrfsDisks implements Disks {
 
   async mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
     return this.#overlays.mount(id, this.#disk(id), layers, slot);
+  }
+
+  async show(id: string, views: readonly View[], slot: NetworkSlot): Promise<readonly ShownView[]> {
+    return this.#overlays.show(id, views, slot);
+  }
+
+  path(id: string): string {
+    return this.#disk(id);
   }
 
   async unmount(id: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, statSync, statfsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Disks, NetworkSlot } from '../types.ts';
+import type { Disks, NetworkSlot, ShownView, View } from '../types.ts';
 import { checkedId, type DiskSettings } from './btrfs-disks.ts';
 import { Overlays } from './overlay.ts';
 
@@ -49,6 +49,14 @@ export class DirectoryDisks implements Disks {
 
   async mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
     return this.#overlays.mount(id, this.#disk(id), layers, slot);
+  }
+
+  async show(id: string, views: readonly View[], slot: NetworkSlot): Promise<readonly ShownView[]> {
+    return this.#overlays.show(id, views, slot);
+  }
+
+  path(id: string): string {
+    return this.#disk(id);
   }
 
   async unmount(id: string): Promise<void> {

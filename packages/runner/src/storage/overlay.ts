@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { MOUNT_ATTR, MS, asFs, bindMount, detachTree, errorCode, idmapMount, mount } from '../sys/index.ts';
-import type { NetworkSlot } from '../types.ts';
+import type { NetworkSlot, ShownView, View } from '../types.ts';
 
 /** Names below a sandbox's directory; layers are called 0, 1, 2 … */
 const DISK = 'd';
@@ -65,6 +65,20 @@ export class Overlays {
     return root;
   }
 
+  /** For a sandbox that `mount` has mounted. */
+  show(id: string, views: readonly View[], slot: NetworkSlot): readonly ShownView[] {
+    const base = join(this.#dir, id);
+    const userNs = openSync(slot.userNsPath, 'r');
+    try {
+      return views.map((view, index): ShownView => {
+        if (view.kind === 'disk') return { source: join(base, DISK, view.directory), target: view.target, readOnly: false };
+        return { source: showLayers(base, `view${index}`, view.layers, slot, userNs), target: view.target, readOnly: true };
+      });
+    } finally {
+      closeSync(userNs);
+    }
+  }
+
   /** Detaches everything mounted for the sandbox. Copies in other mount namespaces live on. Idempotent. */
   unmount(id: string): Promise<void> {
     const running = this.#unmounting.get(id);
@@ -96,6 +110,23 @@ async function detach(base: string): Promise<void> {
 function show(source: string, target: string, userNs: number, attributes: bigint): void {
   mkdirSync(target);
   idmapMount(source, target, userNs, attributes | MOUNT_ATTR.NODEV);
+}
+
+/** One layer needs no overlay, and an overlay without a writable layer wants at least two. */
+function showLayers(base: string, name: string, layers: readonly string[], slot: NetworkSlot, userNs: number): string {
+  const target = join(base, name);
+  if (layers.length === 1) {
+    show(layers[0]!, target, userNs, MOUNT_ATTR.RDONLY);
+    return target;
+  }
+  const lower = layers.map((layer, index) => {
+    show(layer, `${target}.${index}`, userNs, MOUNT_ATTR.RDONLY);
+    return `${name}.${index}`;
+  });
+  mkdirSync(target);
+  const data = `lowerdir=${lower.join(':')},${OPTIONS}`;
+  inDirectory(base, () => asFs(slot.idBase, () => mount('overlay', target, 'overlay', MS.RDONLY | MS.NODEV | MS.NOATIME, data)));
+  return target;
 }
 
 /** The directory is the process's for the length of one synchronous call; everything else here uses absolute paths. */
