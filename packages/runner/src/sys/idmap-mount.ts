@@ -8,6 +8,7 @@ const moveMount = declare('long syscall(long nr, int fromFd, const char* from, i
 const OPEN_TREE_CLONE = 1;
 const OPEN_TREE_CLOEXEC = 0o2000000;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 
 /** Attributes of struct mount_attr. */
 export const MOUNT_ATTR = { RDONLY: 0x1n, NOSUID: 0x2n, NODEV: 0x4n, NOEXEC: 0x8n, NOATIME: 0x10n, IDMAP: 0x100000n } as const;
@@ -25,13 +26,39 @@ const MS_PRIVATE = 1n << 18n;
 export function idmapMount(source: string, target: string, userNsFd: number, attributes: bigint = 0n): void {
   const fd = check(openTree(SYS.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), 'open_tree', source);
   try {
-    const attr = Buffer.alloc(MOUNT_ATTR_SIZE);
-    attr.writeBigUInt64LE(MOUNT_ATTR.IDMAP | attributes, 0);
-    attr.writeBigUInt64LE(MS_PRIVATE, 16);
-    attr.writeBigUInt64LE(BigInt(userNsFd), 24);
-    check(mountSetattr(SYS.mountSetattr, fd, '', AT_EMPTY_PATH, attr, MOUNT_ATTR_SIZE), 'mount_setattr', source);
+    setAttributes(fd, userNsFd, attributes, source);
     check(moveMount(SYS.moveMount, fd, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), 'move_mount', target);
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * A mount of the directory behind a descriptor that is in no namespace yet; no path is resolved. Closing the result without
+ * `attachMount` ends it.
+ * @param userNsFd maps the ids as in `idmapMount`; null leaves them
+ * @param attributes MOUNT_ATTR bits
+ */
+export function detachedMount(directoryFd: number, userNsFd: number | null, attributes: bigint): number {
+  const fd = check(openTree(SYS.openTree, directoryFd, '', OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH), 'open_tree');
+  try {
+    setAttributes(fd, userNsFd, attributes, null);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Puts a detached mount onto the directory behind a descriptor, which is in the calling thread's mount namespace. */
+export function attachMount(mountFd: number, directoryFd: number): void {
+  check(moveMount(SYS.moveMount, mountFd, '', directoryFd, '', MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH), 'move_mount');
+}
+
+function setAttributes(mountFd: number, userNsFd: number | null, attributes: bigint, what: string | null): void {
+  const attr = Buffer.alloc(MOUNT_ATTR_SIZE);
+  attr.writeBigUInt64LE(attributes | (userNsFd === null ? 0n : MOUNT_ATTR.IDMAP), 0);
+  attr.writeBigUInt64LE(MS_PRIVATE, 16);
+  attr.writeBigUInt64LE(BigInt(userNsFd ?? 0), 24);
+  check(mountSetattr(SYS.mountSetattr, mountFd, '', AT_EMPTY_PATH, attr, MOUNT_ATTR_SIZE), 'mount_setattr', what);
 }
