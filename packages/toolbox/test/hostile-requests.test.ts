@@ -57,6 +57,6 @@ test('random bytes on the connection never stop it from serving', async () => {
   const toolbox = await startToolbox();
   await fc.assert(fc.asyncProperty(fc.string({ unit: fc.constantFrom('GET ', '/', ' HTTP/1.1\r\n', '\r\n', 'Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n', ':', '\0', 'é', '5\r\n', '0\r\n\r\n', 'POST '), maxLength: 12 }), async (bytes) => {
     await toolbox.raw(`${bytes}\r\n\r\n\0\0`);
-  }), { numRuns: Math.min(RUNS, 100) });
+  }), { numRuns: RUNS < 1000 ? Math.min(RUNS, 100) : RUNS });
   expect((await toolbox.get('/version')).status).toBe(200);
-}, 60_000);
+}, TEST_TIMEOUT_MS);
