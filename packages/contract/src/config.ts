@@ -69,5 +69,19 @@ export interface PaddockConfig {
     readonly stsEndpoint: string | null;
     readonly ecrEndpoint: string | null;
   };
+  /** External S3 in place of the embedded object store. `S3_*`. */
+  readonly objectStore: {
+    /** Origin, path style; null: embedded, and the rest but the bucket counts for nothing. */
+    readonly endpoint: string | null;
+    /** Origin of STS, which makes the temporary credentials that clients get; null: clients get none. */
+    readonly stsEndpoint: string | null;
+    readonly region: string;
+    readonly accessKey: string | null;
+    readonly secretKey: string | null;
+    readonly bucket: string;
+    /** Role that STS is asked to assume, `arn:aws:iam::<accountId>:role/<roleName>`. MinIO needs neither. */
+    readonly accountId: string | null;
+    readonly roleName: string | null;
+  };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }

@@ -7,6 +7,7 @@ export * from './errors.ts';
 export * from './images.ts';
 export * from './layout.ts';
 export * from './network-policy.ts';
+export * from './object-access.ts';
 export * from './runner-api.ts';
 export * from './sandbox-states.ts';
 export * from './toolbox-api.ts';

@@ -18,6 +18,8 @@ export interface Layout {
   /** Unpacked toolbox runtimes that sandboxes see read-only, one folder a version. */
   readonly guestDir: string;
   readonly logDir: string;
+  /** Blobs of the embedded object store; the service user's. */
+  readonly blobDir: string;
   /** Cgroup of the instance below each hierarchy's root; a sandbox's is `<cgroup>/<sandbox id>`. */
   readonly cgroup: string;
   /** Name of the router network namespace. */
@@ -41,6 +43,7 @@ export function layoutOf(dataDir: string, runRoot = '/run/paddock'): Layout {
     postgresDataDir: join(dataDir, 'postgres'),
     guestDir: join(dataDir, 'guest'),
     logDir: join(dataDir, 'logs'),
+    blobDir: join(dataDir, 'blobs'),
     cgroup: `paddock-${instance}`,
     routerNetns: `paddock-${instance}`,
     uplink: `pdk${instance}`,

@@ -5,6 +5,7 @@ import type { Database } from './db/index.ts';
 import type { Announcer } from './events/index.ts';
 import type { Readiness } from './health/readiness.ts';
 import type { DockerRegistries } from './docker-registry/index.ts';
+import type { ObjectStore } from './object-storage/index.ts';
 import type { Organizations } from './organizations/index.ts';
 import type { Regions } from './regions/index.ts';
 import type { Settings } from './settings/index.ts';
@@ -20,6 +21,7 @@ export interface ControlContext {
   readonly announcer: Announcer;
   readonly settings: Settings;
   readonly readiness: Readiness;
+  readonly objects: ObjectStore;
   readonly organizations: Organizations;
   readonly regions: Regions;
   readonly snapshots: Snapshots;

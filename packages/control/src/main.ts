@@ -1,11 +1,12 @@
-import { readConfig, tellParent, type PaddockConfig } from '@paddock/contract';
+import { layoutOf, readConfig, tellParent, type PaddockConfig } from '@paddock/contract';
 import { pino } from 'pino';
 import { assemble, type ControlPlane } from './assembly.ts';
 import { bootstrap } from './bootstrap/index.ts';
 import type { ControlContext } from './context.ts';
 import { migrate, MIGRATIONS } from './db/index.ts';
+import { prepareBlobRoot } from './object-storage/index.ts';
 import { Front } from './server/front.ts';
-import { dropPrivileges } from './server/privileges.ts';
+import { dropPrivileges, userToBecome } from './server/privileges.ts';
 import { SshFront } from './server/ssh-front.ts';
 import { createContext } from './services.ts';
 import { StartRefused } from './start-refused.ts';
@@ -35,8 +36,9 @@ async function main(config: PaddockConfig): Promise<void> {
   try {
     await front.bound();
     await sshFront.bound();
+    const blobRoot = prepareBlobRoot(layoutOf(config.dataDir, config.runRoot).blobDir, userToBecome(config.serviceUser));
     dropPrivileges(config.serviceUser);
-    context = createContext(config, log);
+    context = createContext(config, log, blobRoot);
     await migrate(context.db, MIGRATIONS, log);
     await bootstrap(context.db, config, (key) => tellParent({ type: 'admin-key', key }));
     await context.auth.start();

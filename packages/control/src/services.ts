@@ -6,28 +6,31 @@ import { Database } from './db/index.ts';
 import { Announcer } from './events/index.ts';
 import { DockerRegistries, ecrTokens } from './docker-registry/index.ts';
 import { Readiness } from './health/readiness.ts';
+import { createObjectStore } from './object-storage/index.ts';
 import { Organizations } from './organizations/index.ts';
 import { Regions } from './regions/index.ts';
 import { Settings } from './settings/index.ts';
 import { Snapshots } from './snapshots/index.ts';
 
-/** Builds the services that domains share. Nothing is connected yet. */
-export function createContext(config: PaddockConfig, log: Logger): ControlContext {
+/** Builds the services that domains share. Nothing is connected yet. @param blobRoot directory of the embedded object store, when its own path does not lead there */
+export function createContext(config: PaddockConfig, log: Logger, blobRoot?: string): ControlContext {
   if (config.databaseUrl === null) throw new Error('The control plane was started without a database URL.');
   const db = new Database(config.databaseUrl, log);
   const readiness = new Readiness();
   readiness.add('database', async () => ((await db.isUp()) ? null : 'does not answer'));
   const snapshots = new Snapshots(db);
   const settings = new Settings(db);
+  const layout = layoutOf(config.dataDir, config.runRoot);
   return {
     config,
-    layout: layoutOf(config.dataDir, config.runRoot),
+    layout,
     log,
     db,
     auth: new Authenticator(db, log, config.healthApiKey),
     announcer: new Announcer(),
     settings,
     readiness,
+    objects: createObjectStore(config, settings, blobRoot ?? layout.blobDir),
     organizations: new Organizations(db, snapshots),
     regions: new Regions(db),
     snapshots,

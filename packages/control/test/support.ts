@@ -57,6 +57,7 @@ export function testConfig(databaseUrl: string, overrides: Partial<PaddockConfig
     publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000', previewProtocol: 'http', trustedProxies: [], databaseUrl,
     adminApiKey: ADMIN_KEY, healthApiKey: HEALTH_KEY, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small', warmPool: {},
     pool: { sizeGiB: 1, device: null }, image: { suite: 'trixie', mirror: null }, network: { subnet: null, denied: [], dns: null },
+    objectStore: { endpoint: null, stsEndpoint: null, region: 'us-east-1', accessKey: null, secretKey: null, bucket: 'daytona-volume-builds', accountId: null, roleName: null },
     amazon: { brokerRoleArn: null, accessKeyId: null, secretAccessKey: null, sessionToken: null, roleArn: null, webIdentityTokenFile: null, stsEndpoint: null, ecrEndpoint: null },
     logLevel: 'error',
     ...overrides,

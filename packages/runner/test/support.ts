@@ -206,6 +206,7 @@ function testConfig(dataDir: string): PaddockConfig {
     trustedProxies: [], databaseUrl: null, adminApiKey: null, healthApiKey: null, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small',
     warmPool: {}, pool: { sizeGiB: 40, device: null }, image: { suite: 'trixie', mirror: null },
     network: { subnet: null, denied: ['169.254.0.0/16', '224.0.0.0/4'], dns: null },
+    objectStore: { endpoint: null, stsEndpoint: null, region: 'us-east-1', accessKey: null, secretKey: null, bucket: 'daytona-volume-builds', accountId: null, roleName: null },
     amazon: { brokerRoleArn: null, accessKeyId: null, secretAccessKey: null, sessionToken: null, roleArn: null, webIdentityTokenFile: null, stsEndpoint: null, ecrEndpoint: null },
     logLevel: 'info',
   };

@@ -18,7 +18,7 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
@@ -155,6 +155,39 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
   },
   'amazon.ecrEndpoint': {
     toml: 'amazon.ecr_endpoint', flag: '--aws-endpoint-ecr', env: 'AWS_ENDPOINT_URL_ECR', fallback: null, shape: '<origin>', read: origin, help: 'in place of Amazon\'s ECR',
+  },
+  'objectStore.endpoint': {
+    toml: 's3.endpoint', flag: '--s3-endpoint', env: 'S3_ENDPOINT', fallback: null, shape: '<origin>', read: origin,
+    help: 'external S3 for build contexts, archives, volumes and images (default: the embedded store)',
+  },
+  'objectStore.stsEndpoint': {
+    toml: 's3.sts_endpoint', flag: '--s3-sts-endpoint', env: 'S3_STS_ENDPOINT', fallback: null, shape: '<origin>', read: origin,
+    help: 'STS of the external S3: without it clients cannot upload build contexts',
+  },
+  'objectStore.region': {
+    toml: 's3.region', flag: '--s3-region', env: 'S3_REGION', fallback: 'us-east-1', shape: '<region>', read: name,
+    help: 'region of the external S3',
+  },
+  'objectStore.accessKey': {
+    toml: 's3.access_key', flag: null, env: 'S3_ACCESS_KEY', fallback: null, shape: '<key>', read: matching(/^[\x21-\x7e]+$/, 'a key'),
+    help: 'access key of the external S3',
+  },
+  'objectStore.secretKey': {
+    toml: 's3.secret_key', flag: null, env: 'S3_SECRET_KEY', fallback: null, shape: '<key>', read: matching(/^[\x21-\x7e]+$/, 'a key'),
+    help: 'secret key of the external S3',
+  },
+  'objectStore.bucket': {
+    toml: 's3.default_bucket', flag: '--s3-default-bucket', env: 'S3_DEFAULT_BUCKET', fallback: 'daytona-volume-builds', shape: '<bucket>',
+    read: matching(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'a bucket name (3 to 63 lower-case letters, digits, dots and dashes)'),
+    help: 'bucket, of the embedded store too; an external one must exist',
+  },
+  'objectStore.accountId': {
+    toml: 's3.account_id', flag: '--s3-account-id', env: 'S3_ACCOUNT_ID', fallback: null, shape: '<id>', read: matching(/^[A-Za-z0-9]{1,64}$/, 'an account id'),
+    help: 'account of the role',
+  },
+  'objectStore.roleName': {
+    toml: 's3.role_name', flag: '--s3-role-name', env: 'S3_ROLE_NAME', fallback: null, shape: '<name>', read: matching(/^[A-Za-z0-9+=,.@_/-]{1,128}$/, 'a role name'),
+    help: 'role that STS is asked to assume for clients',
   },
   logLevel: {
     toml: 'log_level', flag: '--log-level', env: 'PADDOCK_LOG_LEVEL', fallback: 'info', shape: '<level>', read: oneOf('debug', 'info', 'warn', 'error'),

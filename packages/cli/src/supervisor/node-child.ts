@@ -15,7 +15,7 @@ export interface NodeChildOptions {
 }
 
 /** Secrets reach children in the config line only: an environment is inherited by everything they start. */
-const SECRETS = ['PADDOCK_ADMIN_API_KEY', 'PADDOCK_HEALTH_API_KEY', 'DATABASE_URL', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
+const SECRETS = ['PADDOCK_ADMIN_API_KEY', 'PADDOCK_HEALTH_API_KEY', 'DATABASE_URL', 'S3_ACCESS_KEY', 'S3_SECRET_KEY', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN'];
 
 /** Starts the control plane or the runner: settings on stdin, log lines on stdout and stderr, messages on descriptor 3. */
 export function startNodeChild({ command, config, log, onMessage, stopMs }: NodeChildOptions): Run {

@@ -1,0 +1,20 @@
+import { chownSync, mkdirSync, openSync } from 'node:fs';
+import type { PaddockConfig } from '@paddock/contract';
+import type { Settings } from '../settings/index.ts';
+import { EmbeddedObjectStore } from './embedded.ts';
+import type { ObjectStore } from './object-store.ts';
+
+export function createObjectStore(config: PaddockConfig, settings: Settings, blobRoot: string): ObjectStore {
+  return new EmbeddedObjectStore(config, settings, blobRoot);
+}
+
+/**
+ * Makes the directory of the embedded store while this process is still root and gives it to the service user. The data directory above lets
+ * only root pass, so the store is reached through an open descriptor. @returns path that works before and after privileges are dropped
+ */
+export function prepareBlobRoot(directory: string, user: { readonly uid: number; readonly gid: number } | null): string {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (user === null) return directory;
+  chownSync(directory, user.uid, user.gid);
+  return `/proc/self/fd/${openSync(directory, 'r')}`;
+}
