@@ -1,3 +1,5 @@
+import type { VolumeDriver } from './runner-api.ts';
+
 /**
  * Settings of one instance, resolved once by the CLI (flags over environment over TOML over defaults) and handed to the
  * control plane and the runner as one JSON line on stdin: secrets are then in no argument list and no environment.
@@ -40,6 +42,12 @@ export interface PaddockConfig {
     readonly sizeGiB: number;
     /** Block device with (or for) btrfs; null: loop file in the data directory. */
     readonly device: string | null;
+  };
+  readonly volumes: {
+    /** Where new volumes are kept. `PADDOCK_VOLUMES_DRIVER`, default local. */
+    readonly driver: VolumeDriver;
+    /** What a local volume may hold; applied when it is made. */
+    readonly sizeGiB: number;
   };
   readonly image: {
     /** Debian suite of the slim image. */

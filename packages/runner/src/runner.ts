@@ -18,7 +18,8 @@ import { Sandboxes } from './lifecycle/sandboxes.ts';
 import { createNetwork } from './network/index.ts';
 import { EventStreams } from './server/events.ts';
 import { listenAt, runnerServer } from './server/server.ts';
-import { chooseDisks } from './storage/index.ts';
+import { BtrfsDisks, chooseDisks } from './storage/index.ts';
+import { LocalVolumes, Volumes } from './volumes/index.ts';
 
 declare const PADDOCK_VERSION: string;
 const VERSION = typeof PADDOCK_VERSION === 'string' ? PADDOCK_VERSION : '0.0.0-dev';
@@ -51,11 +52,17 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   });
   await images.open();
 
+  const volumes = new Volumes({
+    stores: { local: new LocalVolumes({ poolDir: disks.poolDir, subvolumes: disks instanceof BtrfsDisks, quotaBytes: config.volumes.sizeGiB * GIB }) },
+    isUsed: (id) => sandboxes.hasVolume(id),
+  });
+  await volumes.open();
+
   const exits = new ExitWatch();
   const runtime = new Runtime(engine, join(layout.runDir, 'runc'));
   const launcher = new Launcher({ layout, runtime, cgroups, exits, guest, socketGid });
   const parts: Parts = {
-    disks, network, images, cgroups, runtime, launcher, exits, log, records: new Records(disks.recordsDir), publish: events.publish,
+    disks, network, volumes, images, cgroups, runtime, launcher, exits, log, records: new Records(disks.recordsDir), publish: events.publish,
   };
   const sandboxes = new Sandboxes(parts);
   const recovered = await recover(parts, layout, sandboxes);
@@ -72,7 +79,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount,
     };
   };
-  const server = runnerServer({ sandboxes, events, info, images: () => images.list(), version: VERSION, log });
+  const server = runnerServer({ sandboxes, volumes, events, info, images: () => images.list(), version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
@@ -86,6 +93,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       await sandboxes.idle();
       await images.close();
       const last = sandboxes.startedCount === 0;
+      await volumes.close();
       await network.close(last);
       await disks.close();
       if (last) cgroups.removeParent();

@@ -1,4 +1,4 @@
-import type { PaddockConfig } from '@paddock/contract';
+import { VOLUME_DRIVERS, type PaddockConfig } from '@paddock/contract';
 import {
   absolutePath, address, apiKey, cidr, counts, ip, ipv4Subnet16, list, matching, oneOf, origin, postgresUrl, type Reader, wholeNumber,
 } from './values.ts';
@@ -18,7 +18,7 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'image' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
@@ -106,6 +106,14 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
   'pool.device': {
     toml: 'pool.device', flag: '--pool-device', env: 'PADDOCK_POOL_DEVICE', fallback: null, shape: '<device>', read: absolutePath,
     help: 'block device for sandbox disks (default: a sparse file)',
+  },
+  'volumes.driver': {
+    toml: 'volumes.driver', flag: '--volumes-driver', env: 'PADDOCK_VOLUMES_DRIVER', fallback: 'local', shape: '<local|s3>', read: oneOf(...VOLUME_DRIVERS),
+    help: 'where new volumes are kept: the pool of this machine, or the object store',
+  },
+  'volumes.sizeGiB': {
+    toml: 'volumes.size_gib', flag: '--volume-size', env: 'PADDOCK_VOLUME_SIZE_GIB', fallback: '50', shape: '<GiB>', read: wholeNumber(1, 1_000_000),
+    help: 'what each new local volume may hold',
   },
   'image.suite': {
     toml: 'image.suite', flag: '--image-suite', env: 'PADDOCK_IMAGE_SUITE', fallback: 'trixie', shape: '<suite>', read: name,

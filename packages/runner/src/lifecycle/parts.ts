@@ -6,6 +6,7 @@ import type { ExitWatch } from '../engine/exit-watch.ts';
 import type { Launcher } from '../engine/launcher.ts';
 import type { Runtime } from '../engine/runtime.ts';
 import type { Disks, Image, Network } from '../types.ts';
+import type { Volumes } from '../volumes/index.ts';
 import type { Records } from './records.ts';
 
 /** The image store, as far as starting a sandbox needs it. */
@@ -18,6 +19,7 @@ export interface ImageSource {
 export interface Parts {
   readonly disks: Disks;
   readonly network: Network;
+  readonly volumes: Volumes;
   readonly images: ImageSource;
   readonly cgroups: Cgroups;
   readonly runtime: Runtime;

@@ -63,7 +63,8 @@ export class Records {
       try {
         const record = JSON.parse(await readFile(path, 'utf8')) as SandboxRecord;
         if (record.version !== 1 || record.spec?.id !== id) throw new Error('not a record of this sandbox');
-        records.push(record);
+        // A runner that knew no volumes wrote none.
+        records.push({ ...record, spec: { ...record.spec, volumes: record.spec.volumes ?? [] } });
       } catch (error) {
         lost.push({ id, error: (error as Error).message });
       }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest } from '@paddock/contract';
 import { describeStatus, type WatchedProcess } from '../engine/exit-watch.ts';
 import { GIB, limitsOf } from '../engine/launcher.ts';
+import { startTime } from '../engine/runtime.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { View } from '../types.ts';
 import { Gate, Lanes } from './lanes.ts';
@@ -78,6 +79,11 @@ export class Sandboxes {
   }
 
   /** @param views for the start of a sandbox of the runner's own */
+  /** Whether any sandbox, also a stopped one, has the volume. */
+  hasVolume(volumeId: string): boolean {
+    return [...this.#entries.values()].some(({ record }) => record.spec.volumes.some((mount) => mount.volumeId === volumeId));
+  }
+
   put(spec: SandboxSpec, views: readonly View[] = []): Promise<StartedSandbox> {
     const trace = new Trace();
     return this.#lanes.run(spec.id, `put ${JSON.stringify(spec)}`, () => this.#starts.run(async () => {
@@ -183,6 +189,7 @@ export class Sandboxes {
     const { spec, run, phase } = entry.record;
     const { network, cgroups, disks, launcher } = this.#parts;
     if (next.diskGiB < spec.diskGiB) throw new RunnerError('INVALID_SPEC', `A disk may only grow: it has ${spec.diskGiB} GiB`);
+    if (changed(spec.volumes, next.volumes)) await this.#attach(entry, next);
     if (next.diskGiB !== spec.diskGiB) await disks.setQuota(spec.id, Math.round(next.diskGiB * GIB));
     let version: string | null = null;
     if (phase === 'started' && run !== null) {
@@ -195,6 +202,16 @@ export class Sandboxes {
     entry.record = { ...entry.record, spec: next };
     await this.#parts.records.write(entry.record);
     return version;
+  }
+
+  /** Volumes that are new in `next`. Written down with the rest of it; an interrupted one is found mounted by the next try. */
+  async #attach({ record, process: init }: Entry, next: SandboxSpec): Promise<void> {
+    const { spec, run, phase } = record;
+    if (phase !== 'started' || run === null || init === null) return;
+    if (!spec.volumes.every((mount) => next.volumes.some((other) => !changed(mount, other)))) {
+      throw new RunnerError('INVALID_SPEC', 'A running sandbox keeps its volumes: stop it first');
+    }
+    await this.#parts.volumes.attach(run.pid, () => startTime(run.pid) === run.startTime, next.volumes);
   }
 
   #resize(spec: SandboxSpec): void {

@@ -57,6 +57,10 @@ export async function start(parts: Parts, input: StartInput): Promise<Started> {
       }),
     ]);
     const views: readonly ShownView[] = input.views.length === 0 ? [] : await parts.disks.show(id, input.views, taken);
+    if (spec.volumes.length > 0) {
+      await parts.volumes.mountInto(rootfs, taken, spec.volumes);
+      mark('volumes');
+    }
     input.signal.throwIfAborted();
     const { toolboxVersion } = await parts.launcher.launch({
       views, spec, image: input.image, slot: taken, rootfs, resolver: parts.network.resolver, signal: input.signal, mark,

@@ -7,10 +7,12 @@ import { RUNNER_ERRORS, type RunnerImage, type RunnerInfo } from '@paddock/contr
 import type { Sandboxes } from '../lifecycle/sandboxes.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { EventStreams } from './events.ts';
-import { parseId, parsePatch, parseSpec, parseStop } from './validate.ts';
+import type { Volumes } from '../volumes/index.ts';
+import { parseId, parsePatch, parseSpec, parseStop, parseVolume } from './validate.ts';
 
 export interface ServerParts {
   readonly sandboxes: Pick<Sandboxes, 'list' | 'get' | 'put' | 'stop' | 'patch' | 'remove'>;
+  readonly volumes: Pick<Volumes, 'list' | 'put' | 'remove'>;
   readonly events: EventStreams;
   readonly info: () => Promise<RunnerInfo>;
   readonly images: () => RunnerImage[];
@@ -36,7 +38,7 @@ interface Route {
   readonly run: (call: Call) => Promise<unknown> | unknown;
 }
 
-function routes({ sandboxes, events, info, images, version }: ServerParts): readonly Route[] {
+function routes({ sandboxes, volumes, events, info, images, version }: ServerParts): readonly Route[] {
   const one = /^\/v1\/sandboxes\/([^/]+)$/;
   return [
     { method: 'GET', path: /^\/v1\/info$/, run: info },
@@ -47,6 +49,9 @@ function routes({ sandboxes, events, info, images, version }: ServerParts): read
     { method: 'POST', path: /^\/v1\/sandboxes\/([^/]+)\/stop$/, operation: 'stop', run: ({ id, body }) => sandboxes.stop(id, parseStop(body)) },
     { method: 'PATCH', path: one, operation: 'patch', run: ({ id, body }) => sandboxes.patch(id, parsePatch(body)) },
     { method: 'DELETE', path: one, operation: 'remove', run: ({ id }) => sandboxes.remove(id) },
+    { method: 'GET', path: /^\/v1\/volumes$/, run: async () => ({ volumes: await volumes.list() }) },
+    { method: 'PUT', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'put volume', run: ({ id, body }) => volumes.put(id, parseVolume(body).driver) },
+    { method: 'DELETE', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'remove volume', run: ({ id }) => volumes.remove(id) },
     {
       method: 'GET', path: /^\/v1\/events$/,
       run: ({ response }) => {

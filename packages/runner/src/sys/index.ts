@@ -4,7 +4,7 @@ export { hiddenMount } from './hidden-mount.ts';
 export { MOUNT_ATTR, attachMount, detachedMount, idmapMount } from './idmap-mount.ts';
 export { ioNone, ioRead, ioReadWrite, ioWrite, ioctl, ioctlInBackground, ioctlNumber } from './ioctl.ts';
 export { check, declare } from './libc.ts';
-export { MNT, MS, bindMount, detachTree, listMounts, mount, mountAt, umount2, unmountAll } from './mount.ts';
+export { MNT, MS, bindMount, detachTree, listMounts, mount, mountAt, parseMounts, umount2, unmountAll } from './mount.ts';
 export type { MountPoint } from './mount.ts';
 export { CLONE, inMountNs, inNetNs, setns, unshare } from './namespaces.ts';
 export { O_PATH, makeDirectoryAt, openBeneath, openInRoot } from './open-in-root.ts';

@@ -88,8 +88,13 @@ export interface MountPoint {
 
 /** Mounts of the runner's own mount namespace, in the order they were made. */
 export function listMounts(): MountPoint[] {
+  return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+/** @param text of a mountinfo file of /proc */
+export function parseMounts(text: string): MountPoint[] {
   const mounts: MountPoint[] = [];
-  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+  for (const line of text.split('\n')) {
     // id parent major:minor root target options [optional fields] - type source superOptions
     const [left = '', right] = line.split(' - ');
     if (right === undefined) continue;

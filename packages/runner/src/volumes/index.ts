@@ -1,0 +1,4 @@
+/** Directories that outlive sandboxes and are shared between them. */
+export { LocalVolumes } from './local.ts';
+export { Volumes } from './volumes.ts';
+export type { VolumeStore } from './store.ts';

@@ -1,0 +1,159 @@
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import type { RunnerVolume, VolumeDriver, VolumeMount } from '@paddock/contract';
+import { Lanes } from '../lifecycle/lanes.ts';
+import { RunnerError } from '../runner-error.ts';
+import { MOUNT_ATTR, O_PATH, asFs, attachMount, detachedMount, inMountNs, parseMounts } from '../sys/index.ts';
+import type { NetworkSlot } from '../types.ts';
+import { openMountPoint, openSubpath } from './places.ts';
+import type { VolumeStore } from './store.ts';
+
+/** Whoever writes to a volume may bring anything; programs run from it, but as whoever starts them. */
+const ATTRIBUTES = MOUNT_ATTR.NODEV | MOUNT_ATTR.NOSUID;
+
+const DIRECTORY = O_PATH | constants.O_DIRECTORY;
+
+export interface VolumesInput {
+  /** Drivers of this runner. */
+  readonly stores: Readonly<Partial<Record<VolumeDriver, VolumeStore>>>;
+  /** A sandbox of this runner, running or not, has the volume in its spec. */
+  readonly isUsed: (id: string) => boolean;
+}
+
+/** The volumes of this runner, and showing them to sandboxes. */
+export class Volumes {
+  readonly #input: VolumesInput;
+  readonly #lanes = new Lanes();
+
+  constructor(input: VolumesInput) {
+    this.#input = input;
+  }
+
+  async open(): Promise<void> {
+    for (const store of Object.values(this.#input.stores)) await store.open();
+  }
+
+  async close(): Promise<void> {
+    await this.#lanes.idle();
+    for (const store of Object.values(this.#input.stores)) await store.close();
+  }
+
+  async list(): Promise<RunnerVolume[]> {
+    const found: RunnerVolume[] = [];
+    for (const [driver, store] of Object.entries(this.#input.stores)) {
+      for (const id of await store.list()) found.push({ id, driver: driver as VolumeDriver });
+    }
+    return found;
+  }
+
+  put(id: string, driver: VolumeDriver): Promise<RunnerVolume> {
+    return this.#lanes.run(id, `put ${driver}`, async () => {
+      await this.#store(driver).create(id);
+      return { id, driver };
+    });
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#lanes.run(id, 'remove', async () => {
+      if (this.#input.isUsed(id)) throw new RunnerError('VOLUME_IN_USE', `A sandbox of this runner has the volume ${id}`);
+      for (const store of Object.values(this.#input.stores)) await store.destroy(id);
+    });
+  }
+
+  /** Mounts volumes below a root file system that no process has entered yet. What mounts the root also unmounts them. */
+  async mountInto(root: string, slot: NetworkSlot, mounts: readonly VolumeMount[]): Promise<void> {
+    const rootFd = openSync(root, DIRECTORY);
+    const userNs = openSync(slot.userNsPath, 'r');
+    try {
+      for (const mount of outermostFirst(mounts)) {
+        await this.#withDetached(mount, userNs, (mountFd) => {
+          place(mountFd, rootFd, slot.idBase, mount.mountPath, false);
+        });
+      }
+    } finally {
+      closeSync(userNs);
+      closeSync(rootFd);
+    }
+  }
+
+  /**
+   * Mounts volumes in a running sandbox; those it has already are passed over.
+   * @param pid its init
+   * @param isAlive the pid still is that process
+   */
+  async attach(pid: number, isAlive: () => boolean, mounts: readonly VolumeMount[]): Promise<void> {
+    const userNs = openSync(`/proc/${pid}/ns/user`, 'r');
+    const mountNs = openSync(`/proc/${pid}/ns/mnt`, 'r');
+    try {
+      const idBase = rootIdOf(pid);
+      const present = parseMounts(readFileSync(`/proc/${pid}/mountinfo`, 'utf8'));
+      if (!isAlive()) throw new RunnerError('INVALID_SPEC', 'The sandbox ended meanwhile');
+      const missing = mounts.filter((mount) => !present.some(({ target, root }) => target === mount.mountPath && root.endsWith(rootOf(mount))));
+      for (const mount of outermostFirst(missing)) {
+        await this.#withDetached(mount, userNs, (mountFd) => inMountNs(mountNs, () => {
+          const rootFd = openSync('/', DIRECTORY);
+          try {
+            // Nothing that the sandbox may have mounted is asked: it could let this thread wait for ever.
+            place(mountFd, rootFd, idBase, mount.mountPath, true);
+          } finally {
+            closeSync(rootFd);
+          }
+        }));
+      }
+    } finally {
+      closeSync(mountNs);
+      closeSync(userNs);
+    }
+  }
+
+  async #withDetached(mount: VolumeMount, userNs: number, use: (mountFd: number) => void): Promise<void> {
+    const store = this.#store(mount.driver);
+    const volumeFd = await store.openRoot(mount.volumeId);
+    if (volumeFd === null) throw new RunnerError('INVALID_SPEC', `There is no volume ${mount.volumeId} on this runner`);
+    try {
+      const directoryFd = mount.subpath === null ? volumeFd : openSubpath(volumeFd, mount.subpath);
+      try {
+        const mountFd = detachedMount(directoryFd, store.mapsIds ? userNs : null, ATTRIBUTES);
+        try {
+          use(mountFd);
+        } finally {
+          closeSync(mountFd);
+        }
+      } finally {
+        if (directoryFd !== volumeFd) closeSync(directoryFd);
+      }
+    } finally {
+      closeSync(volumeFd);
+    }
+  }
+
+  #store(driver: VolumeDriver): VolumeStore {
+    const store = this.#input.stores[driver];
+    if (store === undefined) throw new RunnerError('INVALID_SPEC', `This runner has no driver "${driver}" for volumes`);
+    return store;
+  }
+}
+
+/** @param idBase host id of the sandbox's root, whose mount points are */
+function place(mountFd: number, rootFd: number, idBase: number, path: string, oneMount: boolean): void {
+  const pointFd = asFs(idBase, () => openMountPoint(rootFd, path, oneMount));
+  try {
+    attachMount(mountFd, pointFd);
+  } finally {
+    closeSync(pointFd);
+  }
+}
+
+/** A volume may be mounted inside another one. */
+function outermostFirst(mounts: readonly VolumeMount[]): VolumeMount[] {
+  return mounts.toSorted((a, b) => a.mountPath.length - b.mountPath.length);
+}
+
+/** How the path of a mount's root inside its file system ends, as mountinfo shows it. */
+function rootOf({ volumeId, subpath }: VolumeMount): string {
+  return subpath === null ? `/${volumeId}` : `/${volumeId}/${subpath}`;
+}
+
+/** Host id of the user namespace's root. */
+function rootIdOf(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/uid_map`, 'utf8').trim().split(/\s+/)[1]);
+}
