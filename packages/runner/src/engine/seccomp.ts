@@ -12,11 +12,16 @@ export interface SeccompProfile {
     readonly names: readonly string[];
     readonly action: 'SCMP_ACT_ERRNO';
     readonly errnoRet: number;
-    readonly args?: ReadonlyArray<{ readonly index: number; readonly value: number; readonly op: 'SCMP_CMP_EQ' }>;
+    /** Masked: `value` is the mask, `valueTwo` what the masked argument must equal. */
+    readonly args?: ReadonlyArray<
+      | { readonly index: number; readonly value: number; readonly op: 'SCMP_CMP_EQ' }
+      | { readonly index: number; readonly value: number; readonly valueTwo: number; readonly op: 'SCMP_CMP_MASKED_EQ' }
+    >;
   }>;
 }
 
 const EPERM = 1;
+const ENOTTY = 25;
 const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
 
@@ -43,6 +48,19 @@ const REFUSED = [
   'open_by_handle_at',
 ] as const;
 
+/**
+ * ioctls of btrfs by number. Volumes show the pool's own file system, where anybody may make subvolumes and snapshots, whose
+ * files no quota counts, and turn a subvolume read-only. Cloning of files (FICLONE) has the same type and stays.
+ */
+const BTRFS_TYPE = 0x94;
+const BTRFS_SUBVOLUME_IOCTLS = [
+  1, 14, 23, 24, // SNAP_CREATE, SUBVOL_CREATE, and their second versions
+  15, 63, // SNAP_DESTROY and its second version
+  26, 37, // SUBVOL_SETFLAGS, SET_RECEIVED_SUBVOL
+] as const;
+/** Type and number of a request. The kernel looks at 32 of the argument's 64 bits, so all of them must not be compared. */
+const REQUEST_MASK = 0xffff;
+
 const ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
@@ -55,6 +73,10 @@ export function seccompProfile(arch: string = process.arch): SeccompProfile {
     syscalls: [
       { names: ABSENT, action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
       { names: REFUSED, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+      ...BTRFS_SUBVOLUME_IOCTLS.map((number) => ({
+        names: ['ioctl'], action: 'SCMP_ACT_ERRNO' as const, errnoRet: ENOTTY,
+        args: [{ index: 1, value: REQUEST_MASK, valueTwo: (BTRFS_TYPE << 8) | number, op: 'SCMP_CMP_MASKED_EQ' as const }],
+      })),
       ...[AF_ALG, AF_VSOCK].map((family) => ({
         names: ['socket'], action: 'SCMP_ACT_ERRNO' as const, errnoRet: EAFNOSUPPORT,
         args: [{ index: 0, value: family, op: 'SCMP_CMP_EQ' as const }],
