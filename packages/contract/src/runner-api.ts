@@ -32,8 +32,11 @@ export interface SandboxSpec {
   readonly id: string;
   /** Name of an image in the runner's store. */
   readonly image: string;
-  /** User that owns the toolbox and all it starts; must exist in the image. */
-  readonly user: string;
+  /**
+   * User that owns the toolbox and all it starts, as USER in a Dockerfile: a name that the image knows or an id, with `:group` or without.
+   * null: the image's own USER, else `daytona` where the image has one, else root.
+   */
+  readonly user: string | null;
   readonly env: Readonly<Record<string, string>>;
   /** Cores, may be fractional; cpu quota, not pinning. */
   readonly cpu: number;

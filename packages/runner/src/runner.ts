@@ -10,12 +10,13 @@ import { ExitWatch } from './engine/exit-watch.ts';
 import { GIB, Launcher } from './engine/launcher.ts';
 import { Runtime } from './engine/runtime.ts';
 import { collectGuests, prepareGuest } from './guest/index.ts';
-import { createImages } from './images/index.ts';
+import { Images, RecipeMaker, keepMade } from './images/index.ts';
 import type { Parts } from './lifecycle/parts.ts';
 import { Records } from './lifecycle/records.ts';
 import { recover } from './lifecycle/recover.ts';
 import { Sandboxes } from './lifecycle/sandboxes.ts';
 import { createNetwork } from './network/index.ts';
+import { RunnerError } from './runner-error.ts';
 import { EventStreams } from './server/events.ts';
 import { listenAt, runnerServer } from './server/server.ts';
 import { BtrfsDisks, chooseDisks } from './storage/index.ts';
@@ -47,9 +48,8 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const disks = chooseDisks({ layout, sizeGiB: config.pool.sizeGiB, device: config.pool.device, log });
   const network = createNetwork({ layout, config: config.network, log });
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
-  const images = createImages({
-    disks, config: config.image, log, onChange: (image) => events.publish({ type: 'image', image }),
-  });
+  const images = new Images({ disks, log, onChange: (image) => events.publish({ type: 'image', image }) });
+  images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
   await images.open();
 
   const volumes = new Volumes({
@@ -66,6 +66,8 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   };
   const sandboxes = new Sandboxes(parts);
   const recovered = await recover(parts, layout, sandboxes);
+  images.needs(() => sandboxes.imagesInUse());
+  void images.collect();
   await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
 
   const info = async (): Promise<RunnerInfo> => {
@@ -79,11 +81,11 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount,
     };
   };
-  const server = runnerServer({ sandboxes, volumes, events, info, images: () => images.list(), version: VERSION, log });
+  const server = runnerServer({ sandboxes, volumes, events, info, images, inspect: () => { throw new RunnerError('REGISTRY_FAILED', 'not yet'); }, version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
-  images.ensure(DEFAULT_IMAGE).catch((error: unknown) => log.error({ err: error, image: DEFAULT_IMAGE }, 'the default image could not be made'));
+  const stopKeeping = keepMade(images, DEFAULT_IMAGE, (reason, retryMs) => log.error({ image: DEFAULT_IMAGE, reason, retryMs }, 'the default image could not be made'));
 
   return {
     close: async () => {
@@ -91,6 +93,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       events.close();
       server.closeIdleConnections();
       await sandboxes.idle();
+      stopKeeping();
       await images.close();
       const last = sandboxes.startedCount === 0;
       await volumes.close();

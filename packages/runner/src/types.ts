@@ -83,6 +83,8 @@ export interface Image {
   readonly name: string;
   /** Absolute directories, topmost first, as overlayfs wants them. */
   readonly layers: readonly string[];
+  /** Template disk that a new sandbox's disk starts as a clone of; null: it starts empty. */
+  readonly disk: string | null;
   readonly sizeBytes: number;
   readonly config: ImageConfig;
 }
@@ -91,6 +93,20 @@ export interface ImageConfig {
   readonly env: readonly string[];
   readonly workDir: string | null;
   readonly entrypoint: readonly string[] | null;
+  readonly cmd: readonly string[] | null;
+  /** `USER` as written: name or id, with `:group` or without. */
+  readonly user: string | null;
+  readonly labels: Readonly<Record<string, string>>;
   /** /etc/passwd of the image, by name: the engine turns SandboxSpec.user into ids without running anything. */
-  readonly users: Readonly<Record<string, { uid: number; gid: number; home: string; groups: readonly number[] }>>;
+  readonly users: Readonly<Record<string, Omit<ImageUser, 'name'>>>;
+  /** /etc/group: name → id. */
+  readonly groups: Readonly<Record<string, number>>;
+}
+
+export interface ImageUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+  readonly groups: readonly number[];
 }

@@ -3,7 +3,7 @@ import { existsSync, globSync, lstatSync, mkdirSync, readFileSync, readdirSync, 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunnerImage } from '@paddock/contract';
-import { Images } from '../src/images/index.ts';
+import { Images, RecipeMaker } from '../src/images/index.ts';
 import { BtrfsDisks } from '../src/storage/index.ts';
 import { MNT, MS, bindMount, mount, umount2 } from '../src/sys/index.ts';
 import type { Image } from '../src/types.ts';
@@ -18,7 +18,12 @@ describe('the slim image', () => {
   let images: Images;
   let image: Image;
   const seen: RunnerImage[] = [];
-  const create = () => new Images({ disks, config: { suite: 'trixie', mirror: null }, log: bed.log, onChange: (state) => seen.push(state), cacheDir: CACHE });
+  const create = (): Images => {
+    const images = new Images({ disks, log: bed.log, onChange: (state) => seen.push(state) });
+    images.register('recipe', new RecipeMaker({ config: { suite: 'trixie', mirror: null }, cacheDir: CACHE }));
+    images.needs(() => new Set());
+    return images;
+  };
 
   beforeAll(async () => {
     bed = new StorageBed();
@@ -28,7 +33,9 @@ describe('the slim image', () => {
     await images.open();
     mkdirSync(join(disks.layersDir, 'nobody-refers-to-this'));
     mkdirSync(join(disks.layersDir, '.builds/slim/root'), { recursive: true });
-    image = await images.ensure('slim');
+    await images.put('slim', { kind: 'recipe' });
+    await images.settled('slim');
+    image = images.get('slim')!;
     // A view in which /dev/null can be made, for programs run in it.
     bindMount(image.layers[0]!, image.layers[0]!);
     mount(null, image.layers[0]!, null, MS.BIND | MS.REMOUNT);
@@ -45,7 +52,9 @@ describe('the slim image', () => {
 
   it('is prepared with progress and then ready', () => {
     expect(seen[0]).toMatchObject({ name: 'slim', state: 'preparing', progress: { fraction: 0 } });
-    expect(seen.at(-1)).toEqual({ name: 'slim', state: 'ready', sizeBytes: image.sizeBytes });
+    expect(seen.at(-1)).toEqual({
+      name: 'slim', state: 'ready', sizeBytes: image.sizeBytes, config: { entrypoint: null, cmd: null, workDir: null, user: null },
+    });
     expect(images.list()).toEqual([seen.at(-1)]);
     const fractions = seen.flatMap(({ progress }) => progress?.fraction ?? []);
     expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
@@ -95,7 +104,8 @@ describe('the slim image', () => {
     const again = create();
     await again.open();
     expect(again.get('slim')).toEqual(image);
-    expect(await again.ensure('slim')).toEqual(image);
+    expect(await again.put('slim', { kind: 'recipe' })).toMatchObject({ state: 'ready' });
+    await again.collect();
     expect(seen).toEqual([]);
     expect(readdirSync(disks.layersDir).filter((name) => !name.startsWith('.'))).toHaveLength(1);
     expect(readdirSync(join(disks.layersDir, '.builds'))).toEqual([]);
@@ -107,12 +117,15 @@ describe('the slim image', () => {
     mkdirSync(join(disks.layersDir, 'perhaps-of-odd'));
     const again = create();
     await again.open();
+    await again.collect();
     expect(existsSync(join(disks.layersDir, 'perhaps-of-odd'))).toBe(true);
     expect(bed.warnings.join()).toMatch(/record is not usable/);
     await again.close();
   });
 
   it('refuses a name without a recipe', async () => {
-    await expect(images.ensure('../slim')).rejects.toMatchObject({ code: 'IMAGE_NOT_FOUND' });
+    await images.put('no-such', { kind: 'recipe' });
+    await images.settled('no-such');
+    expect(images.find('no-such')).toMatchObject({ state: 'failed', reason: expect.stringContaining('no recipe') });
   });
 });

@@ -2,8 +2,9 @@
 import { chmodSync, chownSync, closeSync, fstatSync, mkdirSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sandboxRunDir, toolboxSocket, type Layout, type SandboxSpec, type ToolboxInit } from '@paddock/contract';
+import { runAs } from '../images/index.ts';
 import { RunnerError } from '../runner-error.ts';
-import type { Image, NetworkSlot, ShownView } from '../types.ts';
+import type { Image, ImageUser, NetworkSlot, ShownView } from '../types.ts';
 import type { Cgroups, Limits } from './cgroups.ts';
 import { describeStatus, type ExitWatch, type WatchedProcess } from './exit-watch.ts';
 import { fixedMemoryFile, listenUnix, raiseOpenFiles } from './kernel.ts';
@@ -61,6 +62,9 @@ const TAIL_BYTES = 1_000;
 const START_TIMEOUT_MS = 30_000;
 
 export const GIB = 1024 ** 3;
+
+/** Users named in an error; an image can have thousands. */
+const SHOWN_USERS = 50;
 
 export function limitsOf(spec: Pick<SandboxSpec, 'cpu' | 'memoryGiB'>): Limits {
   return { cpu: spec.cpu, memoryBytes: Math.round(spec.memoryGiB * GIB) };
@@ -144,13 +148,11 @@ export class Launcher {
   #writeBundle(dir: string, input: LaunchInput): void {
     const { cgroups, guest } = this.#parts;
     const { spec, image, slot } = input;
-    const user = image.config.users[spec.user];
-    if (user === undefined) throw new RunnerError('INVALID_SPEC', unknownUser(spec.user, image));
     const ownFilesDir = join(dir, 'own');
     mountOwnFiles(ownFilesDir, { id: spec.id, idBase: slot.idBase, address: slot.address, resolver: input.resolver, devices: this.#devices });
     const bundle = ociSpec({
       id: spec.id, rootfs: input.rootfs, userNsPath: slot.userNsPath, netNsPath: slot.netNsPath, idBase: slot.idBase,
-      user: { name: spec.user, ...user },
+      user: userOf(spec, image),
       imageEnv: image.config.env, workDir: image.config.workDir,
       limits: limitsOf(spec), diskBytes: Math.round(spec.diskGiB * GIB),
       cgroups, guestDir: guest.dir, guest: guest.commands, ownFilesDir, devices: this.#devices, views: input.views, maskedPaths: MASKED_PATHS, openFiles: this.#openFiles,
@@ -174,8 +176,12 @@ export function initOf(spec: SandboxSpec): ToolboxInit {
   return { token: spec.token, env: spec.env, ...(spec.entrypoint === null ? {} : { entrypoint: spec.entrypoint }) };
 }
 
-export function unknownUser(name: string, image: Image): string {
-  return `The image "${image.name}" has no user "${name}". It has: ${Object.keys(image.config.users).join(', ')}.`;
+/** Who owns the toolbox and all it starts. Throws INVALID_SPEC where the image has no such user. */
+export function userOf(spec: Pick<SandboxSpec, 'user'>, image: Image): ImageUser {
+  const user = runAs(spec.user ?? image.config.user, image.config);
+  if (user !== null) return user;
+  const names = Object.keys(image.config.users).slice(0, SHOWN_USERS).join(', ');
+  throw new RunnerError('INVALID_SPEC', `The image "${image.name}" has no user "${spec.user ?? image.config.user}". It has: ${names}.`);
 }
 
 /** The last lines the runtime or the sandbox wrote, as the end of a sentence. */

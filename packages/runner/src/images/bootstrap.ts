@@ -17,6 +17,8 @@ export interface BootstrapInput {
   /** For mmdebstrap's own files. */
   readonly scratch: string;
   readonly onProgress: (progress: Progress) => void;
+  /** Gets each line that is printed. */
+  readonly onLine: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -58,6 +60,7 @@ function run(input: BootstrapInput): Promise<void> {
   const tail: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
+      input.onLine(line);
       tail.push(line);
       if (tail.length > TAIL_LINES) tail.shift();
       const report = progress.read(line);

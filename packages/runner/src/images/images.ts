@@ -1,208 +1,325 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+/** The images of one runner: made by makers, kept as records over shared layers, gone when neither the control plane nor a sandbox needs them. */
+import { mkdirSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PaddockConfig, RunnerImage } from '@paddock/contract';
+import { type ImageSource, type RunnerImage } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
 import type { PooledDisks, StorageLog } from '../storage/index.ts';
-import { unmountAll } from '../sys/index.ts';
-import type { Image, ImageConfig } from '../types.ts';
-import { bootstrap } from './bootstrap.ts';
-import { LayerCache, runTool } from './layer-cache.ts';
+import { listMounts, syncFileSystemOf, unmountAll } from '../sys/index.ts';
+import type { Image } from '../types.ts';
+import { loadImage, shownImage } from './image.ts';
+import { ImageLogs } from './image-log.ts';
+import { ImageRecords, type ImageRecord } from './image-records.ts';
+import { Layers, type LayerHold } from './layers.ts';
+import { MakeFailed, type LayerAccess, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
 import type { Progress } from './progress.ts';
-import { loadRecipe, type Recipe } from './recipe.ts';
-import { readUsers } from './users.ts';
-
-/** `<pool>/images/<name>.json`. Its presence says that every layer it names is whole and on disk. */
-interface ImageRecord {
-  readonly name: string;
-  /** Names of directories in the layers directory, topmost first. */
-  readonly layers: readonly string[];
-  readonly sizeBytes: number;
-  readonly config: Omit<ImageConfig, 'users'>;
-  /** What it was made from. */
-  readonly origin: { readonly recipe: string; readonly suite: string };
-}
 
 export interface ImagesInput {
   readonly disks: PooledDisks;
-  readonly config: PaddockConfig['image'];
   readonly log: StorageLog;
   /** Called with every change of an image's state; progress at most every PROGRESS_MS. */
   readonly onChange: (image: RunnerImage) => void;
-  /** Directory with tars of finished layers, read and filled; null: none. */
-  readonly cacheDir?: string | null;
+  /** Disks that images name; null: this pool has none. */
+  readonly templates?: TemplateDisks | null;
 }
 
 /** Among the layers, as only what is made there has the inode numbers of layers. Names with a dot are no layers. */
-const BUILDS = '.builds';
+const MAKINGS = '.builds';
 
 /** Fast enough for a progress bar, slow enough for a log. */
 const PROGRESS_MS = 200;
 
-/** A mirror that cannot be reached is tried again, twice as long later each time. */
-const RETRY_MS = { first: 30_000, longest: 600_000 } as const;
+/** Layers of an image whose making failed for a passing cause stay this long, so that the next try goes on from them. */
+const KEPT_FOR_RETRY_MS = 10 * 60_000;
 
-/** The images of one runner. Their layers are shared by all sandboxes and never change. */
+/** Why a making was aborted; neither is a failure of the image. */
+const DELETED = new MakeFailed('The image was deleted while it was being made');
+const STOPPING = new MakeFailed('The runner stopped while the image was being made', { transient: true });
+
+interface Stored {
+  readonly record: ImageRecord;
+  readonly image: Image;
+}
+
+interface Making {
+  readonly abort: AbortController;
+  /** Never rejects. */
+  readonly done: Promise<void>;
+}
+
 export class Images {
   readonly #input: ImagesInput;
-  readonly #recordsDir: string;
-  readonly #buildsDir: string;
-  readonly #ready = new Map<string, Image>();
+  readonly #makers = new Map<ImageSource['kind'], Maker<ImageSource['kind']>>();
+  readonly #records: ImageRecords;
+  readonly #logs: ImageLogs;
+  readonly #layers: Layers;
+  readonly #makingsDir: string;
+  readonly #ready = new Map<string, Stored>();
   readonly #unready = new Map<string, RunnerImage>();
-  readonly #building = new Map<string, Promise<Image>>();
-  readonly #retries = new Set<NodeJS.Timeout>();
-  readonly #retryDelays = new Map<string, number>();
-  readonly #stop = new AbortController();
+  readonly #makings = new Map<string, Making>();
+  readonly #kept = new Map<string, { readonly hold: LayerHold; readonly timer: NodeJS.Timeout }>();
+  /** Puts and removals of one image take turns. */
+  readonly #lanes = new Map<string, Promise<unknown>>();
+  /** Names of images that sandboxes stand on; null: not known of all of them, so any may be needed. */
+  #inUse: () => ReadonlySet<string> | null = () => null;
+  /** A record that cannot be read may name any layer. */
+  #blind = false;
+  #collecting: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(input: ImagesInput) {
     this.#input = input;
-    this.#recordsDir = join(input.disks.poolDir, 'images');
-    this.#buildsDir = join(input.disks.layersDir, BUILDS);
+    this.#records = new ImageRecords(join(input.disks.poolDir, 'images'));
+    this.#logs = new ImageLogs(join(input.disks.poolDir, 'image-logs'));
+    this.#layers = new Layers(input.disks.layersDir);
+    this.#makingsDir = join(input.disks.layersDir, MAKINGS);
   }
 
-  /** Loads the records and removes what builds that did not finish have left. */
+  register<Kind extends ImageSource['kind']>(kind: Kind, maker: Maker<Kind>): void {
+    this.#makers.set(kind, maker as unknown as Maker<ImageSource['kind']>);
+  }
+
+  /** @param inUse see the field: asked whenever something may go */
+  needs(inUse: () => ReadonlySet<string> | null): void {
+    this.#inUse = inUse;
+  }
+
+  /** Loads the records and removes what makings that did not finish have left. Layers go with the first `collect`. */
   async open(): Promise<void> {
-    mkdirSync(this.#recordsDir, { recursive: true, mode: 0o700 });
-    mkdirSync(this.#buildsDir, { recursive: true, mode: 0o700 });
-    for (const build of readdirSync(this.#buildsDir)) await this.#discard(build);
-    const used = new Set<string>();
-    let unreadable = 0;
-    for (const file of readdirSync(this.#recordsDir).filter((name) => name.endsWith('.json'))) {
+    mkdirSync(this.#makingsDir, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#makingsDir)) await this.#discard(name);
+    await this.#layers.open();
+    const { records, unreadable } = this.#records.readAll();
+    for (const file of unreadable) this.#lost(file, new Error('it cannot be read'));
+    for (const record of records) {
+      if ('failed' in record) {
+        this.#unready.set(record.name, failedImage(record.name, record.failed));
+        continue;
+      }
       try {
-        const record = JSON.parse(readFileSync(join(this.#recordsDir, file), 'utf8')) as ImageRecord;
-        record.layers.forEach((layer) => used.add(layer));
-        this.#ready.set(record.name, this.#load(record));
+        for (const layer of record.layers) this.#layers.adopt(layer, record.layerInfo?.[layer] ?? { sizeBytes: record.sizeBytes });
+        this.#ready.set(record.name, { record, image: this.#load(record) });
       } catch (error) {
-        unreadable += 1;
-        this.#input.log.warn({ file, err: error }, 'an image record is not usable; the image will be made again');
+        this.#lost(record.name, error);
       }
     }
-    // A record that cannot be read may name any layer.
-    if (unreadable > 0) return;
-    for (const layer of readdirSync(this.#input.disks.layersDir)) {
-      if (!layer.startsWith('.') && !used.has(layer)) await rm(join(this.#input.disks.layersDir, layer), { recursive: true, force: true });
-    }
+    this.#logs.open(new Set([...this.#ready.keys(), ...this.#unready.keys()]));
   }
 
+  /** A ready image that new sandboxes may use. */
   get(name: string): Image | null {
-    return this.#ready.get(name) ?? null;
+    const stored = this.#ready.get(name);
+    return stored === undefined || stored.record.hidden === true ? null : stored.image;
+  }
+
+  /** A ready image for a sandbox that was made from it, also one that is deleted for everybody else. */
+  ofSandbox(name: string): Image | null {
+    return this.#ready.get(name)?.image ?? null;
   }
 
   list(): RunnerImage[] {
-    const ready = [...this.#ready.values()].map((image): RunnerImage => ({ name: image.name, state: 'ready', sizeBytes: image.sizeBytes }));
+    const ready = [...this.#ready.values()].filter(({ record }) => record.hidden !== true).map(({ record }) => shownImage(record));
     return [...ready, ...this.#unready.values()];
   }
 
-  /**
-   * The image, made from its recipe when it is not there. Callers at the same time share one build. A failed build is
-   * tried again later by itself, so the rejection is for whoever waits now.
-   */
-  ensure(name: string): Promise<Image> {
-    const ready = this.#ready.get(name);
-    if (ready !== undefined) return Promise.resolve(ready);
-    const running = this.#building.get(name);
-    if (running !== undefined) return running;
-    const recipe = loadRecipe(name);
-    if (recipe === null) return Promise.reject(new RunnerError('IMAGE_NOT_FOUND', `There is no image ${name}.`));
-    const build = this.#make(name, recipe).finally(() => this.#building.delete(name));
-    this.#building.set(name, build);
-    return build;
+  find(name: string): RunnerImage | null {
+    const stored = this.#ready.get(name);
+    if (stored !== undefined && stored.record.hidden !== true) return shownImage(stored.record);
+    return this.#unready.get(name) ?? null;
   }
 
-  /** Ends builds in progress; the next runner begins them anew. */
+  /** Has the image made unless it is there or being made. A failed one is tried again. @returns how it stands */
+  put(name: string, source: ImageSource): Promise<RunnerImage> {
+    return this.#inTurn(name, async () => {
+      const stored = this.#ready.get(name);
+      if (stored !== undefined) {
+        if (stored.record.hidden === true) await this.#save({ ...stored.record, hidden: false });
+      } else if (!this.#makings.has(name)) {
+        this.#start(name, source);
+      }
+      return this.find(name)!;
+    });
+  }
+
+  /** Nobody new may use it; its content goes when the last sandbox on it does. Returns when work on it has ended. */
+  remove(name: string): Promise<void> {
+    this.#makings.get(name)?.abort.abort(DELETED);
+    const removal = this.#inTurn(name, async () => {
+      const making = this.#makings.get(name);
+      making?.abort.abort(DELETED);
+      await making?.done;
+      this.#forgetKept(name);
+      this.#unready.delete(name);
+      const stored = this.#ready.get(name);
+      if (stored !== undefined) await this.#save({ ...stored.record, hidden: true });
+      else await this.#erase(name);
+    });
+    return removal.then(() => this.collect());
+  }
+
+  /** Removes deleted images that no sandbox needs any more, then layers and template disks that no image needs. */
+  collect(): Promise<void> {
+    this.#collecting = this.#collecting.then(() => this.#collect()).catch((error: unknown) => this.#input.log.warn({ err: error }, 'unused layers could not be removed'));
+    return this.#collecting;
+  }
+
+  /** Text that making the image printed. @returns null when there is no such image */
+  log(name: string, follow: boolean, signal: AbortSignal): AsyncIterable<Buffer> | null {
+    return this.find(name) === null ? null : this.#logs.read(name, follow, signal);
+  }
+
+  /** Resolves when nobody works on the image, whatever came of it. */
+  async settled(name: string): Promise<void> {
+    await this.#makings.get(name)?.done;
+  }
+
+  /** Ends makings in progress; whoever wants their images asks the next runner again. */
   async close(): Promise<void> {
-    this.#stop.abort();
-    this.#retries.forEach(clearTimeout);
-    await Promise.allSettled(this.#building.values());
+    this.#closed = true;
+    for (const { abort } of this.#makings.values()) abort.abort(STOPPING);
+    for (const { timer } of this.#kept.values()) clearTimeout(timer);
+    await Promise.all([...this.#makings.values()].map(({ done }) => done));
+    await this.#collecting;
   }
 
-  async #make(name: string, recipe: Recipe): Promise<Image> {
+  #start(name: string, source: ImageSource): void {
+    const maker = this.#makers.get(source.kind);
+    if (maker === undefined) throw new RunnerError('INVALID_SPEC', `This runner makes no images of the kind "${source.kind}"`);
+    if (this.#closed) throw STOPPING;
+    this.#unready.set(name, { name, state: 'preparing', sizeBytes: null, progress: { fraction: 0, text: 'Starting' } });
+    const abort = new AbortController();
+    const done = this.#make(name, source, maker, abort.signal).finally(() => this.#makings.delete(name));
+    this.#makings.set(name, { abort, done });
+  }
+
+  async #make(name: string, source: ImageSource, maker: Maker<ImageSource['kind']>, signal: AbortSignal): Promise<void> {
     const since = performance.now();
+    const log = this.#logs.write(name);
+    const hold = this.#layers.hold();
+    const workDir = join(this.#makingsDir, name);
     const report = this.#reporter(name);
     report({ fraction: 0, text: 'Starting' });
-    const dir = join(this.#buildsDir, name);
-    const root = join(dir, 'root');
     try {
       await this.#discard(name);
-      mkdirSync(dir, { mode: 0o700 });
-      mkdirSync(root, { mode: 0o755 });
-      const cached = await this.#fill(root, recipe, report);
+      mkdirSync(workDir, { mode: 0o700 });
+      const made = await maker.make(source, {
+        name, signal, workDir, log: (text) => log.add(text), progress: report, layers: this.#access(hold, workDir, signal),
+      });
+      signal.throwIfAborted();
       report({ fraction: 0.99, text: 'Storing the image' });
-      const image = await this.#store(name, root, recipe);
-      this.#retryDelays.delete(name);
-      this.#input.log.info({ image: name, cached, sizeBytes: image.sizeBytes, ms: Math.round(performance.now() - since) }, 'image made');
-      return image;
+      await this.#store(name, made);
+      hold.release();
+      this.#forgetKept(name);
+      log.end();
+      this.#input.onChange(this.find(name)!);
+      this.#input.log.info({ image: name, kind: source.kind, sizeBytes: made.sizeBytes, ms: Math.round(performance.now() - since) }, 'image made');
     } catch (error) {
-      if (!this.#stop.signal.aborted) this.#failed(name, error as Error);
-      throw error;
+      if (signal.aborted) log.add(`${(signal.reason as Error).message}\n`);
+      else await this.#failed(name, source, error as Error, hold);
+      log.end();
+      if (this.#kept.get(name)?.hold !== hold) hold.release();
     } finally {
-      await this.#discard(name);
+      await this.#discard(name).catch((error: unknown) => this.#input.log.warn({ image: name, err: error }, 'the directory of a making could not be removed'));
     }
+    if (!this.#ready.has(name)) void this.collect();
   }
 
-  /** @returns whether the content came from the cache */
-  async #fill(root: string, recipe: Recipe, onProgress: (progress: Progress) => void): Promise<boolean> {
-    const { suite, mirror } = this.#input.config;
-    const cache = this.#input.cacheDir ? new LayerCache(this.#input.cacheDir) : null;
-    const key = `${suite}-${recipe.digest}`;
-    if (cache?.has(key)) {
-      onProgress({ fraction: 0.5, text: 'Unpacking the cached image' });
-      await cache.unpack(key, root);
-      return true;
-    }
-    await bootstrap({ recipe, suite, mirror, root, scratch: join(root, '../scratch'), onProgress, signal: this.#stop.signal });
-    await cache?.store(key, root);
-    return false;
-  }
-
-  /** The layer is on disk before the record says so: the pool is flushed, then the record written in one step. */
-  async #store(name: string, root: string, recipe: Recipe): Promise<Image> {
-    const { suite } = this.#input.config;
-    const layer = await layerDigest(recipe, suite, root);
-    const size = await runTool('du', ['--summarize', '--one-file-system', '--block-size=1', root]);
-    await runTool('sync', ['--file-system', root]);
-    const target = join(this.#input.disks.layersDir, layer);
-    await rm(target, { recursive: true, force: true });
-    await rename(root, target);
-    const record: ImageRecord = {
-      name, layers: [layer], sizeBytes: Number.parseInt(size, 10), config: recipe.config, origin: { recipe: recipe.digest, suite },
-    };
-    await this.#write(record);
-    const image = this.#load(record);
-    this.#ready.set(name, image);
+  /** The layers are on disk before the record says so. */
+  async #store(name: string, made: MadeImage): Promise<void> {
+    await syncFileSystemOf(this.#input.disks.layersDir);
+    const layerInfo = Object.fromEntries(made.layers.map((layer) => [layer, this.#layers.info(layer)!]));
+    await this.#save({ name, ...made, layerInfo });
     this.#unready.delete(name);
-    this.#input.onChange({ name, state: 'ready', sizeBytes: image.sizeBytes });
-    return image;
   }
 
-  async #write(record: ImageRecord): Promise<void> {
-    const path = join(this.#recordsDir, `${record.name}.json`);
-    const file = await open(`${path}.new`, 'w', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(record, null, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.new`, path);
-    const dir = await open(this.#recordsDir, 'r');
-    try {
-      await dir.sync();
-    } finally {
-      await dir.close();
-    }
+  async #save(record: ImageRecord): Promise<void> {
+    const image = this.#load(record);
+    await this.#records.write(record);
+    this.#ready.set(record.name, { record, image });
   }
 
   #load(record: ImageRecord): Image {
-    const layers = record.layers.map((layer) => join(this.#input.disks.layersDir, layer));
-    return { name: record.name, layers, sizeBytes: record.sizeBytes, config: { ...record.config, users: readUsers(layers) } };
+    const layers = record.layers.map((layer) => this.#layers.path(layer));
+    return loadImage(record, layers, record.disk == null ? null : this.#input.templates!.upper(record.disk));
+  }
+
+  #access(hold: LayerHold, workDir: string, signal: AbortSignal): LayerAccess {
+    return {
+      obtain: (name, make) => hold.obtain(name, workDir, signal, make),
+      add: (name, dir, info) => hold.addMade(name, dir, info),
+      path: (name) => this.#layers.path(name),
+      ofImage: (image) => {
+        const stored = this.#ready.get(image);
+        if (stored === undefined) return null;
+        const { layers, disk = null, config } = stored.record;
+        layers.forEach((layer) => hold.add(layer));
+        return { layers, disk, config };
+      },
+    };
+  }
+
+  async #failed(name: string, source: ImageSource, error: Error, hold: LayerHold): Promise<void> {
+    const failure = { reason: reasonOf(error), transient: error instanceof MakeFailed && error.transient };
+    const unexpected = error instanceof MakeFailed || isNoSpace(error) ? {} : { err: error };
+    this.#input.log.warn({ image: name, kind: source.kind, reason: failure.reason, ...unexpected }, 'image could not be made');
+    this.#forgetKept(name);
+    if (failure.transient) {
+      const timer = setTimeout(() => {
+        this.#forgetKept(name);
+        void this.collect();
+      }, KEPT_FOR_RETRY_MS).unref();
+      this.#kept.set(name, { hold, timer });
+    }
+    await this.#records.write({ name, failed: failure }).catch((cause: unknown) => this.#input.log.warn({ image: name, err: cause }, 'the failure could not be recorded'));
+    const image = failedImage(name, failure);
+    this.#unready.set(name, image);
+    this.#input.onChange(image);
+  }
+
+  #forgetKept(name: string): void {
+    const kept = this.#kept.get(name);
+    if (kept === undefined) return;
+    clearTimeout(kept.timer);
+    this.#kept.delete(name);
+    kept.hold.release();
+  }
+
+  async #collect(): Promise<void> {
+    for (const [name, { record }] of [...this.#ready]) {
+      if (record.hidden === true) await this.#inTurn(name, () => this.#eraseUnused(name));
+    }
+    if (this.#blind) return;
+    const records = [...this.#ready.values()].map(({ record }) => record);
+    await this.#layers.collect(new Set(records.flatMap(({ layers }) => layers)));
+    const { templates } = this.#input;
+    if (templates == null) return;
+    const named = new Set([...records.flatMap(({ disk }) => disk ?? []), ...this.#makings.keys()]);
+    for (const disk of await templates.list()) if (!named.has(disk) && !this.#makings.has(disk)) await templates.destroy(disk);
+  }
+
+  async #eraseUnused(name: string): Promise<void> {
+    const inUse = this.#inUse();
+    if (inUse === null || inUse.has(name) || this.#ready.get(name)?.record.hidden !== true) return;
+    await this.#erase(name);
+  }
+
+  async #erase(name: string): Promise<void> {
+    this.#ready.delete(name);
+    await this.#records.remove(name);
+    this.#logs.remove(name);
+  }
+
+  #lost(what: string, error: unknown): void {
+    this.#blind = true;
+    this.#input.log.warn({ record: what, err: error }, 'an image record is not usable; the image will be made again');
   }
 
   #reporter(name: string): (progress: Progress) => void {
     let reportedAt = -Infinity;
-    return (progress) => {
-      const image: RunnerImage = { name, state: 'preparing', sizeBytes: null, progress };
+    let highest = 0;
+    return ({ fraction, text }) => {
+      highest = Math.max(highest, Math.min(fraction, 1));
+      const image: RunnerImage = { name, state: 'preparing', sizeBytes: null, progress: { fraction: highest, text } };
       this.#unready.set(name, image);
       const now = performance.now();
       if (now - reportedAt < PROGRESS_MS) return;
@@ -211,31 +328,32 @@ export class Images {
     };
   }
 
-  #failed(name: string, error: Error): void {
-    const image: RunnerImage = { name, state: 'failed', sizeBytes: null, reason: error.message };
-    this.#unready.set(name, image);
-    this.#input.onChange(image);
-    const delayMs = Math.min(RETRY_MS.longest, (this.#retryDelays.get(name) ?? RETRY_MS.first / 2) * 2);
-    this.#retryDelays.set(name, delayMs);
-    this.#input.log.warn({ image: name, reason: error.message, retryMs: delayMs }, 'image could not be made');
-    const timer = setTimeout(() => {
-      this.#retries.delete(timer);
-      this.ensure(name).catch(() => undefined); // this method has told of the failure
-    }, delayMs).unref();
-    this.#retries.add(timer);
+  #inTurn<T>(name: string, run: () => Promise<T>): Promise<T> {
+    const turn = (this.#lanes.get(name) ?? Promise.resolve()).then(run);
+    const settled = turn.then(() => undefined, () => undefined).finally(() => {
+      if (this.#lanes.get(name) === settled) this.#lanes.delete(name);
+    });
+    this.#lanes.set(name, settled);
+    return turn;
   }
 
-  /** Removes a build's directory, also one that an earlier runner of this mount namespace left mounted. */
-  async #discard(build: string): Promise<void> {
-    const dir = join(this.#buildsDir, build);
-    unmountAll(join(dir, 'root'));
+  /** Removes a making's directory, also one that an earlier runner of this mount namespace left mounted. */
+  async #discard(name: string): Promise<void> {
+    const dir = join(this.#makingsDir, name);
+    for (const { target } of listMounts().reverse()) if (target.startsWith(`${dir}/`)) unmountAll(target);
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-/** Names a layer by what went in: recipe, suite and the version of every package. 64 hex digits. */
-async function layerDigest(recipe: Recipe, suite: string, root: string): Promise<string> {
-  const status = await readFile(join(root, 'var/lib/dpkg/status'), 'utf8');
-  const packages = status.match(/^(?:Package|Version|Architecture): .*$/gm);
-  return createHash('sha256').update(JSON.stringify({ recipe: recipe.digest, suite, packages })).digest('hex');
+function failedImage(name: string, { reason, transient }: { readonly reason: string; readonly transient: boolean }): RunnerImage {
+  return { name, state: 'failed', sizeBytes: null, reason, ...(transient ? { transient } : {}) };
+}
+
+function isNoSpace(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as { code?: string }).code ?? '');
+}
+
+function reasonOf(error: Error): string {
+  if (isNoSpace(error)) return 'The runner\'s storage is full: remove sandboxes, snapshots or images that are not needed, or give it more space';
+  return error.message;
 }

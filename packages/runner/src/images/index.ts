@@ -1,10 +1,7 @@
 /** What sandboxes are made from. */
-import { Images, type ImagesInput } from './images.ts';
-
-export { Images } from './images.ts';
-export { parseUsers, readUsers } from './users.ts';
-
-/** `PADDOCK_IMAGE_CACHE`: see ImagesInput.cacheDir. */
-export function createImages(input: ImagesInput): Images {
-  return new Images({ cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null, ...input });
-}
+export { Images, type ImagesInput } from './images.ts';
+export { type LayerInfo } from './layers.ts';
+export { MakeFailed, type LayerAccess, type MadeImage, type MakeContext, type Maker, type RecordedConfig, type SourceOf, type TemplateDisks } from './maker.ts';
+export { RecipeMaker } from './recipe-maker.ts';
+export { keepMade } from './keep-made.ts';
+export { parseUsers, readAccounts, readUsers, runAs } from './users.ts';

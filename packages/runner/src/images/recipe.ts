@@ -11,7 +11,7 @@ export interface Recipe {
   readonly dpkgOptions: readonly string[];
   /** Lines of apt.conf without the final semicolon; in effect inside, too. */
   readonly aptOptions: readonly string[];
-  readonly config: Omit<ImageConfig, 'users'>;
+  readonly config: Pick<ImageConfig, 'env' | 'workDir' | 'entrypoint'>;
   /** Script for the host's shell that finishes the root directory given as $1. */
   readonly setupFile: string;
   /** Hash over recipe and script. */

@@ -1,9 +1,15 @@
 /** Reads the users of an image. Its content is untrusted: paths resolve inside it, sizes are bounded, odd lines are skipped. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { errorCode, openInRoot } from '../sys/index.ts';
-import type { ImageConfig } from '../types.ts';
+import type { ImageConfig, ImageUser } from '../types.ts';
+import { MergedTree } from './merged-tree.ts';
 
 type Users = ImageConfig['users'];
+
+export interface Accounts {
+  readonly users: Users;
+  /** Group name → id. */
+  readonly groups: Readonly<Record<string, number>>;
+}
 
 /** /etc/passwd of a large organization has some thousand lines of a hundred bytes. */
 const MAX_BYTES = 1024 * 1024;
@@ -11,9 +17,45 @@ const MAX_BYTES = 1024 * 1024;
 /** Ids a sandbox can have: its user namespace maps 16 bits. */
 const MAX_ID = 65_535;
 
-/** @param layers absolute directories, topmost first: the first that has a file, or a whiteout of it, decides as in the overlay */
+/** The user that images for sandboxes have by convention. */
+const SANDBOX_USER = 'daytona';
+
+/** @param layers absolute directories, topmost first */
 export function readUsers(layers: readonly string[]): Users {
-  return parseUsers(readFrom(layers, 'etc/passwd'), readFrom(layers, 'etc/group'));
+  return readAccounts(layers).users;
+}
+
+/** @param layers absolute directories, topmost first */
+export function readAccounts(layers: readonly string[]): Accounts {
+  const tree = new MergedTree(layers);
+  const group = readFrom(tree, 'etc/group');
+  return { users: parseUsers(readFrom(tree, 'etc/passwd'), group), groups: parseGroups(group) };
+}
+
+/**
+ * Who `USER` means: a name or an id, with `:group` or without.
+ * @param user null or '': the image says nothing; then `daytona` where there is one, else root
+ * @returns null where it names nobody
+ */
+export function runAs(user: string | null, { users, groups }: Accounts): ImageUser | null {
+  if (user === null || user === '') {
+    const name = Object.hasOwn(users, SANDBOX_USER) ? SANDBOX_USER : 'root';
+    return { name, ...users[name]! };
+  }
+  const [who = '', group] = user.split(':', 2);
+  const found = userOf(who, users);
+  if (found === null || group === undefined || group === '') return found;
+  const gid = isId(group) ? Number(group) : Object.hasOwn(groups, group) ? groups[group]! : null;
+  return gid === null ? null : { ...found, gid };
+}
+
+/** An id needs no line in /etc/passwd. */
+function userOf(who: string, users: Users): ImageUser | null {
+  if (Object.hasOwn(users, who)) return { name: who, ...users[who]! };
+  if (!isId(who)) return null;
+  const uid = Number(who);
+  const known = Object.entries(users).find(([, candidate]) => candidate.uid === uid);
+  return known === undefined ? { name: who, uid, gid: 0, home: '/', groups: [] } : { name: known[0], ...known[1] };
 }
 
 export function parseUsers(passwd: string, group: string): Users {
@@ -34,34 +76,29 @@ export function parseUsers(passwd: string, group: string): Users {
   return users;
 }
 
+function parseGroups(group: string): Record<string, number> {
+  const groups = Object.create(null) as Record<string, number>;
+  for (const line of group.split('\n')) {
+    const [name, , gid] = line.split(':');
+    if (name !== undefined && name !== '' && !(name in groups) && isId(gid)) groups[name] = Number(gid);
+  }
+  return groups;
+}
+
 function isId(text: string | undefined): boolean {
   return text !== undefined && /^\d{1,5}$/.test(text) && Number(text) <= MAX_ID;
 }
 
-function readFrom(layers: readonly string[], path: string): string {
-  for (const layer of layers) {
-    const root = openSync(layer, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      const text = readInside(root, path);
-      if (text !== null) return text;
-    } finally {
-      closeSync(root);
-    }
-  }
-  return '';
-}
-
-/** @returns null when the layer has nothing of that name, '' when it is no regular file */
-function readInside(root: number, path: string): string | null {
+/** @returns '' where there is no regular file of that name */
+function readFrom(tree: MergedTree, path: string): string {
+  const file = tree.find(path);
+  if (file === null) return '';
   let fd: number;
   try {
-    // O_NONBLOCK: a fifo in the place of a file must not hang the runner.
-    fd = openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    // The tree found a regular file; O_NOFOLLOW and O_NONBLOCK keep it one whatever it is by then.
+    fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch (error) {
-    const code = errorCode(error) ?? '';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    // A link in circles; a whiteout or a node of no driver, which the pool's mount forbids to open.
-    if (['ELOOP', 'ENXIO', 'EACCES'].includes(code)) return '';
+    if (['ENOENT', 'ELOOP', 'ENXIO', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
     throw error;
   }
   try {

@@ -11,9 +11,13 @@ import type { Records } from './records.ts';
 
 /** The image store, as far as starting a sandbox needs it. */
 export interface ImageSource {
-  /** A ready image, or null. */
+  /** A ready image that new sandboxes may use, or null. */
   get(name: string): Image | null;
+  /** A ready image for a sandbox that stands on it: deleted ones, too. */
+  ofSandbox(name: string): Image | null;
   list(): RunnerImage[];
+  /** Removes what no sandbox needs any more of deleted images. */
+  collect(): Promise<void>;
 }
 
 export interface Parts {

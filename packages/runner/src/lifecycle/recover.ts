@@ -132,7 +132,7 @@ function lostEntry(id: string, error: string): Entry {
     record: {
       version: 1, phase: 'broken', run: null, reason: `The runner's record of this sandbox cannot be read (${error})`,
       spec: {
-        id, image: '', user: '', env: {}, cpu: 1, memoryGiB: 1, diskGiB: 0, network: { blockAll: true, allowList: null }, volumes: [], entrypoint: null, token: '',
+        id, image: '', user: null, env: {}, cpu: 1, memoryGiB: 1, diskGiB: 0, network: { blockAll: true, allowList: null }, volumes: [], entrypoint: null, token: '',
       },
     },
     process: null,

@@ -73,6 +73,12 @@ export class Sandboxes {
     return this.#entries.size;
   }
 
+  /** Images that sandboxes stand on, stopped ones too; null: there is one of which that is not known. */
+  imagesInUse(): ReadonlySet<string> | null {
+    const names = new Set([...this.#entries.values()].map(({ record }) => record.spec.image));
+    return names.has('') ? null : names;
+  }
+
   /** Guest runtimes that running sandboxes see. */
   guestsInUse(): Set<string> {
     return new Set([...this.#entries.values()].flatMap(({ record }) => record.run?.guest ?? []));
@@ -137,7 +143,7 @@ export class Sandboxes {
   }
 
   async #start(spec: SandboxSpec, views: readonly View[], existing: Entry | undefined, trace: Trace): Promise<StartedSandbox> {
-    const image = imageOf(this.#parts, spec);
+    const image = imageOf(this.#parts, spec, existing !== undefined);
     if (existing !== undefined) {
       requireSameImage(existing.record.spec, spec);
       if (existing.record.phase !== 'stopped') await this.#halt(existing, existing.record.reason);
@@ -250,11 +256,12 @@ export class Sandboxes {
 
   /** Leaves nothing. The record goes last: as long as anything exists, something names it. */
   async #erase(entry: Entry): Promise<void> {
-    const { id } = entry.record.spec;
+    const { id, image } = entry.record.spec;
     await this.#tearDown(entry);
     await this.#parts.disks.destroy(id);
     await this.#parts.records.remove(id);
     this.#entries.delete(id);
+    if (this.#parts.images.get(image) === null) void this.#parts.images.collect();
   }
 
   async #tearDown(entry: Entry): Promise<void> {

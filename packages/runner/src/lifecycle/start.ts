@@ -1,6 +1,6 @@
 /** One start, cold or of a stopped sandbox: independent steps overlap, policy stands before the first process runs. */
 import type { SandboxSpec } from '@paddock/contract';
-import { GIB, unknownUser, type RunningInit } from '../engine/launcher.ts';
+import { GIB, userOf, type RunningInit } from '../engine/launcher.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { Image, NetworkSlot, ShownView, View } from '../types.ts';
 import type { Parts } from './parts.ts';
@@ -21,15 +21,18 @@ export interface Started {
   readonly toolboxVersion: string;
 }
 
-/** The ready image of a spec, checked against what the spec wants of it. */
-export function imageOf(parts: Parts, spec: SandboxSpec): Image {
-  const image = parts.images.get(spec.image);
+/**
+ * The ready image of a spec, checked against what the spec wants of it.
+ * @param exists the sandbox stands on it already: then also one that is deleted for everybody else
+ */
+export function imageOf(parts: Parts, spec: SandboxSpec, exists: boolean): Image {
+  const image = exists ? parts.images.ofSandbox(spec.image) : parts.images.get(spec.image);
   if (image === null) {
     const known = parts.images.list().find((candidate) => candidate.name === spec.image);
     if (known === undefined) throw new RunnerError('IMAGE_NOT_FOUND', `There is no image "${spec.image}" on this runner`);
     throw new RunnerError('IMAGE_NOT_READY', `The image "${spec.image}" is ${known.state}: ${known.reason ?? known.progress?.text ?? 'not ready yet'}`);
   }
-  if (!Object.hasOwn(image.config.users, spec.user)) throw new RunnerError('INVALID_SPEC', unknownUser(spec.user, image));
+  userOf(spec, image);
   return image;
 }
 

@@ -3,19 +3,20 @@ import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import { RUNNER_ERRORS, type RunnerImage, type RunnerInfo } from '@paddock/contract';
+import { RUNNER_ERRORS, type RunnerInfo } from '@paddock/contract';
 import type { Sandboxes } from '../lifecycle/sandboxes.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { EventStreams } from './events.ts';
+import { imageRoutes, type ImageRouteParts } from './image-routes.ts';
+import type { Route } from './route.ts';
 import type { Volumes } from '../volumes/index.ts';
 import { parseId, parsePatch, parseSpec, parseStop, parseVolume } from './validate.ts';
 
-export interface ServerParts {
+export interface ServerParts extends ImageRouteParts {
   readonly sandboxes: Pick<Sandboxes, 'list' | 'get' | 'put' | 'stop' | 'patch' | 'remove'>;
   readonly volumes: Pick<Volumes, 'list' | 'put' | 'remove'>;
   readonly events: EventStreams;
   readonly info: () => Promise<RunnerInfo>;
-  readonly images: () => RunnerImage[];
   readonly version: string;
   readonly log: Logger;
 }
@@ -23,26 +24,11 @@ export interface ServerParts {
 /** Env of a sandbox is the largest part of any body: the kernel takes about 2 MB of it in all. */
 const MAX_BODY_BYTES = 4 * 1_048_576;
 
-interface Call {
-  readonly id: string;
-  readonly body: unknown;
-  readonly response: ServerResponse;
-}
-
-interface Route {
-  readonly method: string;
-  readonly path: RegExp;
-  /** Name in the log; routes without one only read. */
-  readonly operation?: string;
-  /** @returns the body of a 200, or undefined for 204; null: the reply is under way */
-  readonly run: (call: Call) => Promise<unknown> | unknown;
-}
-
-function routes({ sandboxes, volumes, events, info, images, version }: ServerParts): readonly Route[] {
+function routes({ sandboxes, volumes, events, info, images, inspect, version }: ServerParts): readonly Route[] {
   const one = /^\/v1\/sandboxes\/([^/]+)$/;
   return [
     { method: 'GET', path: /^\/v1\/info$/, run: info },
-    { method: 'GET', path: /^\/v1\/images$/, run: () => ({ images: images() }) },
+    ...imageRoutes({ images, inspect }),
     { method: 'GET', path: /^\/v1\/sandboxes$/, run: () => ({ sandboxes: sandboxes.list() }) },
     { method: 'GET', path: one, run: ({ id }) => sandboxes.get(id) },
     { method: 'PUT', path: one, operation: 'put', run: ({ id, body }) => sandboxes.put(parseSpec(body, id)) },
@@ -89,7 +75,7 @@ export async function listenAt(server: Server, path: string, gid: number): Promi
 
 async function answer(table: readonly Route[], log: Logger, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const since = performance.now();
-  const path = (request.url ?? '/').split('?', 1)[0]!;
+  const [path = '/', search = ''] = (request.url ?? '/').split('?', 2);
   const matching = table.filter((candidate) => candidate.path.test(path));
   const route = matching.find((candidate) => candidate.method === request.method);
   let id = '';
@@ -106,13 +92,13 @@ async function answer(table: readonly Route[], log: Logger, request: IncomingMes
       return send(response, status, { code: 'INVALID_SPEC', message: `No route ${request.method} ${path}` });
     }
     const segment = route.path.exec(path)?.[1];
-    if (segment !== undefined) id = parseId(decodeURIComponent(segment));
+    if (segment !== undefined) id = (route.parse ?? parseId)(decodeURIComponent(segment));
     const body = await readJson(request);
-    const result = await route.run({ id, body, response });
+    const result = await route.run({ id, query: new URLSearchParams(search), body, request, response });
     done('ok');
     if (result === null) return;
     if (result === undefined) return void response.writeHead(204).end();
-    send(response, 200, result);
+    send(response, route.status ?? 200, result);
   } catch (error) {
     const code = error instanceof RunnerError ? error.code : error instanceof URIError ? 'INVALID_SPEC' : 'INTERNAL';
     done(code, error);

@@ -13,7 +13,7 @@ const MAX_GIB = 1_048_576;
 /** The kernel refuses a larger single string of an environment. */
 const MAX_ENV_VALUE = 131_071;
 
-function invalid(message: string): never {
+export function invalid(message: string): never {
   throw new RunnerError('INVALID_SPEC', message);
 }
 
@@ -23,7 +23,7 @@ export function parseId(text: string): string {
 
 export function parseSpec(value: unknown, id: string): SandboxSpec {
   const body = object(value, 'the body');
-  const known = { id: string, image: string, user: string, env, cpu, memoryGiB: gib, diskGiB: gib, network, volumes, entrypoint, token: string };
+  const known = { id: string, image: string, user: stringOrNull, env, cpu, memoryGiB: gib, diskGiB: gib, network, volumes, entrypoint, token: string };
   const spec = fields(body, known, Object.keys(known)) as unknown as SandboxSpec;
   if (spec.id !== id) invalid('`id` must be the id of the path');
   return spec;
@@ -42,19 +42,23 @@ export function parseStop(value: unknown): StopRequest {
 }
 
 /** Every field known and checked; a name that is not known is a mistake of the caller, not to be passed over. */
-function fields(body: Record<string, unknown>, known: Record<string, Check<unknown>>, required: readonly string[]): Record<string, unknown> {
+export function fields(body: Record<string, unknown>, known: Record<string, Check<unknown>>, required: readonly string[]): Record<string, unknown> {
   for (const name of Object.keys(body)) if (!Object.hasOwn(known, name)) invalid(`Unknown field \`${name}\``);
   for (const name of required) if (body[name] === undefined) invalid(`\`${name}\` is missing`);
   return Object.fromEntries(Object.entries(body).map(([name, value]) => [name, known[name]!(value, name)]));
 }
 
-function object(value: unknown, name: string): Record<string, unknown> {
+export function object(value: unknown, name: string): Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : invalid(`${name} must be an object`);
 }
 
 /** Nothing that holds a zero byte can become an argument, a path or a variable. */
-function string(value: unknown, name: string): string {
+export function string(value: unknown, name: string): string {
   return typeof value === 'string' && !value.includes('\0') ? value : invalid(`\`${name}\` must be a string without zero bytes`);
+}
+
+function stringOrNull(value: unknown, name: string): string | null {
+  return value === null ? null : string(value, name);
 }
 
 function boolean(value: unknown, name: string): boolean {
@@ -127,7 +131,7 @@ function entrypoint(value: unknown, name: string): readonly string[] | null {
   return value === null ? null : strings(value, name);
 }
 
-function strings(value: unknown, name: string): string[] {
+export function strings(value: unknown, name: string): string[] {
   return Array.isArray(value) ? value.map((item) => string(item, name)) : invalid(`\`${name}\` must be a list`);
 }
 
