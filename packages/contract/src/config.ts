@@ -55,6 +55,19 @@ export interface PaddockConfig {
     /** Mirror for mmdebstrap; null: its own default. */
     readonly mirror: string | null;
   };
+  /** What one build from a Dockerfile may take. */
+  readonly builds: {
+    /** Cores. `PADDOCK_BUILD_CPUS`, default 2. */
+    readonly cpus: number;
+    /** `PADDOCK_BUILD_MEMORY_GIB`, default 4. */
+    readonly memoryGiB: number;
+    /** Of an organization's layer cache together with the build in progress. `PADDOCK_BUILD_DISK_GIB`, default 20. */
+    readonly diskGiB: number;
+    /** `PADDOCK_BUILD_TIMEOUT_MINUTES`, default 60. */
+    readonly timeoutMinutes: number;
+    /** Builds at a time on this machine; of one organization there is one. `PADDOCK_BUILDS`, default 2. */
+    readonly atOnce: number;
+  };
   readonly network: {
     /** /16 for sandbox links; null: a 10.x.0.0/16 that overlaps no route and no resolver of the host. */
     readonly subnet: string | null;

@@ -18,7 +18,7 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'builds' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
@@ -123,6 +123,26 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
     toml: 'image.mirror', flag: '--image-mirror', env: 'PADDOCK_IMAGE_MIRROR', fallback: null, shape: '<url>',
     read: matching(/^(https?|file|copy):\/\/\S+$/, 'a URL'),
     help: 'Debian mirror of the default image (default: that of the host, or mmdebstrap\'s)',
+  },
+  'builds.cpus': {
+    toml: 'builds.cpus', flag: '--build-cpus', env: 'PADDOCK_BUILD_CPUS', fallback: '2', shape: '<cores>', read: wholeNumber(1, 1_024),
+    help: 'cores of one build from a Dockerfile',
+  },
+  'builds.memoryGiB': {
+    toml: 'builds.memory_gib', flag: '--build-memory', env: 'PADDOCK_BUILD_MEMORY_GIB', fallback: '4', shape: '<GiB>', read: wholeNumber(1, 100_000),
+    help: 'memory of one build',
+  },
+  'builds.diskGiB': {
+    toml: 'builds.disk_gib', flag: '--build-disk', env: 'PADDOCK_BUILD_DISK_GIB', fallback: '20', shape: '<GiB>', read: wholeNumber(1, 1_000_000),
+    help: 'disk of one organization\'s builds and their layer cache',
+  },
+  'builds.timeoutMinutes': {
+    toml: 'builds.timeout_minutes', flag: '--build-timeout', env: 'PADDOCK_BUILD_TIMEOUT_MINUTES', fallback: '60', shape: '<minutes>', read: wholeNumber(1, 10_000),
+    help: 'time one build may take',
+  },
+  'builds.atOnce': {
+    toml: 'builds.at_once', flag: '--builds', env: 'PADDOCK_BUILDS', fallback: '2', shape: '<count>', read: wholeNumber(1, 1_000),
+    help: 'builds at a time; of one organization there is one',
   },
   'network.subnet': {
     toml: 'network.subnet', flag: '--network-subnet', env: 'PADDOCK_NETWORK_SUBNET', fallback: null, shape: '<cidr>', read: ipv4Subnet16,
