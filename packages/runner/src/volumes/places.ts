@@ -44,12 +44,12 @@ export function openSubpath(volumeFd: number, subpath: string): number {
 
 function enter(directoryFd: number, name: string): number {
   try {
-    return openBeneath(directoryFd, name, DIRECTORY | constants.O_NOFOLLOW);
+    return openBeneath(directoryFd, name, DIRECTORY);
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
   }
   withUmask(0, () => makeUnlessThere(directoryFd, name, ROOT_MODE));
-  return openBeneath(directoryFd, name, DIRECTORY | constants.O_NOFOLLOW);
+  return openBeneath(directoryFd, name, DIRECTORY);
 }
 
 /**
