@@ -39,8 +39,31 @@ export interface Network {
 
 export interface Disks {
   open(): Promise<void>;
-  /** Subvolume with upper/ and work/ and a quota. Idempotent: an existing disk keeps its data. */
-  create(id: string, quotaBytes: number): Promise<void>;
+  /**
+   * Subvolume with upper/ and work/ and a quota. Idempotent: an existing disk keeps its data.
+   * @param template that a new disk starts as a clone of; none: it starts empty
+   */
+  create(id: string, quotaBytes: number, template?: string | null): Promise<void>;
+  /** A template disk with the files as they are at that moment; replaces one of the name. For a snapshot of one moment nothing may write meanwhile. */
+  snapshot(id: string, template: string): Promise<void>;
+  /** After `snapshot`, when the sandbox may go on: what the template holds on to no longer counts against the disk's quota. */
+  settleSnapshot(id: string, template: string, quotaBytes: number): Promise<void>;
+  readonly templates: {
+    list(): Promise<readonly string[]>;
+    /** Directory with the template's files. */
+    upper(template: string): string;
+    destroy(template: string): Promise<void>;
+  };
+  /** Directory with the files of a disk above its image's layers. */
+  upper(id: string): string;
+  /** Bytes that a rebuilt disk may be charged beyond its quota. @param template of the disk's image */
+  allowance(id: string, template: string | null): number;
+  /** Empty directory to put the files of a disk into. Gone with this runner unless adopted. @param bytes that will be written */
+  rebuild(id: string, bytes: number): Promise<string>;
+  /** Makes the rebuilt files the disk; on stable storage when it returns. */
+  adoptRebuild(id: string, allowanceBytes: number): Promise<void>;
+  /** Idempotent. */
+  dropRebuild(id: string): Promise<void>;
   setQuota(id: string, quotaBytes: number): Promise<void>;
   /**
    * Overlay of the image's layers and the sandbox's upper, ids mapped by the slot's user namespace, at a path in the

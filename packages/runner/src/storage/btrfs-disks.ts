@@ -1,10 +1,12 @@
-import { chmodSync, closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmdirSync, statfsSync } from 'node:fs';
+import { chmodSync, closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, renameSync, rmSync, rmdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layout } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
-import { errorCode } from '../sys/index.ts';
+import { errorCode, syncFileSystemOf } from '../sys/index.ts';
 import type { Disks, NetworkSlot, ShownView, View } from '../types.ts';
-import { createSubvolume, destroySubvolume, enableQuota, limitSubvolume } from './btrfs.ts';
+import { Allowances } from './allowances.ts';
+import { createSubvolume, destroySubvolume, enableQuota, limitSubvolume, subvolumeId } from './btrfs.ts';
+import { BtrfsTemplates, SUBVOLUME } from './btrfs-templates.ts';
 import { LAYERS } from './inode-space.ts';
 import type { StorageLog } from './log.ts';
 import { Overlays } from './overlay.ts';
@@ -16,9 +18,6 @@ import { QuotaSweep } from './quota-sweep.ts';
  * and not in the file system's metadata, which would turn the whole pool read-only.
  */
 const RESERVE_BYTES = 512 * 1024 ** 2;
-
-/** Name of a deleted disk in its trash directory. */
-const DISCARDED = 'disk';
 
 export interface DiskSettings {
   readonly layout: Layout;
@@ -32,11 +31,14 @@ export class BtrfsDisks implements Disks {
   readonly poolDir: string;
   readonly recordsDir: string;
   readonly layersDir: string;
+  readonly templates: BtrfsTemplates;
   readonly #disksDir: string;
+  readonly #rebuildsDir: string;
   readonly #trashDir: string;
   readonly #settings: DiskSettings;
   readonly #overlays: Overlays;
   readonly #sweep: QuotaSweep;
+  readonly #allowances: Allowances;
   #pool: Pool | null = null;
 
   constructor(settings: DiskSettings) {
@@ -45,7 +47,10 @@ export class BtrfsDisks implements Disks {
     this.recordsDir = join(this.poolDir, 'records');
     this.layersDir = join(this.poolDir, LAYERS);
     this.#disksDir = join(this.poolDir, 'disks');
+    this.#rebuildsDir = join(this.poolDir, 'rebuilds');
     this.#trashDir = join(this.poolDir, 'trash');
+    this.#allowances = new Allowances(join(this.poolDir, 'allowances'));
+    this.templates = new BtrfsTemplates(join(this.poolDir, 'templates'), this.#allowances, (path) => this.#discard(path));
     this.#overlays = new Overlays(settings.layout.runDir);
     this.#sweep = new QuotaSweep(this.poolDir);
   }
@@ -55,25 +60,73 @@ export class BtrfsDisks implements Disks {
     await this.#overlays.open();
     this.#pool = await openPool({ dataDir: layout.dataDir, sizeGiB, device, label: `paddock-${layout.instance}` });
     chmodSync(this.poolDir, 0o700);
-    for (const dir of [this.#disksDir, this.#trashDir, this.recordsDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (const dir of [this.#disksDir, this.#rebuildsDir, this.#trashDir, this.recordsDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
     const quotas = withDirectory(this.poolDir, enableQuota);
     chmodSync(this.layersDir, 0o700);
+    this.#allowances.open();
+    await this.templates.open();
     for (const name of readdirSync(this.#trashDir)) await this.#empty(join(this.#trashDir, name));
+    for (const name of readdirSync(this.#rebuildsDir)) await this.#discard(join(this.#rebuildsDir, name));
     if (this.#sweep.run() > 0) this.#sweep.later();
     log.info({ device: device ?? this.#pool.file, quotas, ...(await this.usage()) }, 'storage pool open');
   }
 
-  async create(id: string, quotaBytes: number): Promise<void> {
+  async create(id: string, quotaBytes: number, template: string | null = null): Promise<void> {
     const disk = this.#disk(id);
     const known = existsSync(disk);
     if (!known && this.#freeBytes() < RESERVE_BYTES) throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
-    if (!known) withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id));
-    withDirectory(disk, (fd) => limitSubvolume(fd, quotaBytes));
+    if (!known && template !== null) await this.templates.clone(template, this.#disksDir, id);
+    else if (!known) withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id));
+    await this.setQuota(id, quotaBytes);
     for (const name of ['upper', 'work']) mkdirSync(join(disk, name), { recursive: true, mode: 0o755 });
   }
 
   async setQuota(id: string, quotaBytes: number): Promise<void> {
-    withDirectory(this.#disk(id), (fd) => limitSubvolume(fd, quotaBytes));
+    withDirectory(this.#disk(id), (fd) => limitSubvolume(fd, quotaBytes + this.#allowances.of(id, subvolumeId(fd))));
+  }
+
+  async snapshot(id: string, template: string): Promise<void> {
+    await this.templates.make(template, this.#disk(id));
+  }
+
+  async settleSnapshot(id: string, template: string, quotaBytes: number): Promise<void> {
+    this.templates.charge(template, this.#disk(id));
+    await this.setQuota(id, quotaBytes);
+  }
+
+  /** A place of the kind that `destroy` empties, so that one call makes a disk of it. */
+  async rebuild(id: string, bytes: number): Promise<string> {
+    await this.dropRebuild(id);
+    if (this.#freeBytes() < RESERVE_BYTES + bytes) throw new RunnerError('RUNNER_FULL', `The storage pool has no room for the ${Math.ceil(bytes / 1024 ** 2)} MiB of the disk.`);
+    const dir = join(this.#rebuildsDir, checkedId(id));
+    mkdirSync(dir, { mode: 0o700 });
+    withDirectory(dir, (fd) => createSubvolume(fd, SUBVOLUME));
+    for (const name of ['upper', 'work']) mkdirSync(join(dir, SUBVOLUME, name), { mode: 0o755 });
+    return join(dir, SUBVOLUME, 'upper');
+  }
+
+  async adoptRebuild(id: string, allowanceBytes: number): Promise<void> {
+    const dir = join(this.#rebuildsDir, checkedId(id));
+    // Whatever the name stood for was an older state of the same disk, or an empty one.
+    await this.destroy(id);
+    this.#allowances.grant(id, allowanceBytes);
+    renameSync(join(dir, SUBVOLUME), this.#disk(id));
+    rmdirSync(dir);
+    await syncFileSystemOf(this.poolDir);
+  }
+
+  async dropRebuild(id: string): Promise<void> {
+    const dir = join(this.#rebuildsDir, checkedId(id));
+    if (existsSync(dir)) await this.#discard(dir);
+  }
+
+  upper(id: string): string {
+    return join(this.#disk(id), 'upper');
+  }
+
+  /** What `adoptRebuild` must be told when the disk, a clone of the template, is rebuilt elsewhere. */
+  allowance(id: string, template: string | null): number {
+    return this.#allowances.granted(id) + (template === null ? 0 : this.#allowances.heldBy(template));
   }
 
   async mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
@@ -96,9 +149,10 @@ export class BtrfsDisks implements Disks {
   async destroy(id: string): Promise<void> {
     const disk = this.#disk(id);
     await this.#overlays.unmount(id);
+    this.#allowances.revoke(id);
     const trash = mkdtempSync(join(this.#trashDir, '-'));
     try {
-      renameSync(disk, join(trash, DISCARDED));
+      renameSync(disk, join(trash, SUBVOLUME));
     } catch (error) {
       rmdirSync(trash);
       if (errorCode(error) === 'ENOENT') return;
@@ -133,18 +187,25 @@ export class BtrfsDisks implements Disks {
     return Math.min(free, below.bavail * below.bsize);
   }
 
-  /** @param trash directory that holds at most a discarded disk */
+  /** @param dir directory that may hold a subvolume called SUBVOLUME, and files */
+  async #discard(dir: string): Promise<void> {
+    const trash = mkdtempSync(join(this.#trashDir, '-'));
+    renameSync(dir, trash);
+    await this.#empty(trash);
+  }
+
+  /** @param trash directory that holds at most a discarded disk, and files */
   async #empty(trash: string): Promise<void> {
     const fd = openSync(trash, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      if (existsSync(join(trash, DISCARDED))) {
-        await destroySubvolume(fd, DISCARDED);
+      if (existsSync(join(trash, SUBVOLUME))) {
+        await destroySubvolume(fd, SUBVOLUME);
         this.#sweep.later();
       }
     } finally {
       closeSync(fd);
     }
-    rmdirSync(trash);
+    rmSync(trash, { recursive: true });
   }
 
   #disk(id: string): string {

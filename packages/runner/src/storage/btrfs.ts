@@ -12,6 +12,11 @@ const SUBVOL_CREATE = ioWrite(MAGIC, 14, VOL_ARGS_SIZE);
 const SNAP_DESTROY = ioWrite(MAGIC, 15, VOL_ARGS_SIZE);
 const RESIZE = ioWrite(MAGIC, 3, VOL_ARGS_SIZE);
 
+/** struct btrfs_ioctl_vol_args_v2 { s64 fd; u64 transid; u64 flags; u64 unused[4]; char name[4040]; } */
+const SNAP_CREATE_V2 = ioWrite(MAGIC, 23, VOL_ARGS_SIZE);
+const VOL_ARGS_V2_NAME = 56;
+const SUBVOL_RDONLY = 2n;
+
 /** struct btrfs_ioctl_quota_ctl_args { u64 cmd; u64 status; } */
 const QUOTA_CTL = ioReadWrite(MAGIC, 40, 16);
 const QUOTA_ENABLE = 1n;
@@ -62,6 +67,19 @@ export function createSubvolume(parentFd: number, name: string): boolean {
 }
 
 /**
+ * A second subvolume with the files of the first as they are now. The first's dirty pages are written and the change is on the device
+ * when it returns; both share the space until one of them changes.
+ */
+export async function snapshotSubvolume(sourceFd: number, parentFd: number, name: string, readOnly: boolean): Promise<void> {
+  const args = Buffer.alloc(VOL_ARGS_SIZE);
+  if (name.length === 0 || Buffer.byteLength(name) >= VOL_ARGS_SIZE - VOL_ARGS_V2_NAME) throw new Error('subvolume name of impossible length');
+  args.writeBigInt64LE(BigInt(sourceFd), 0);
+  args.writeBigUInt64LE(readOnly ? SUBVOL_RDONLY : 0n, 16);
+  args.write(name, VOL_ARGS_V2_NAME);
+  await ioctlInBackground(parentFd, SNAP_CREATE_V2, args, 'BTRFS_IOC_SNAP_CREATE_V2', name);
+}
+
+/**
  * Unlinks the subvolume; the file system's cleaner frees its space after the next commit. Takes up to seconds when many of
  * its files are in the kernel's caches, and holds the parent directory meanwhile.
  */
@@ -105,6 +123,13 @@ export function limitSubvolume(fd: number, bytes: number): void {
   args.writeBigUInt64LE(QGROUP_LIMIT_MAX_RFER, 8);
   args.writeBigUInt64LE(BigInt(bytes), 16);
   ioctl(fd, QGROUP_LIMIT, args, 'BTRFS_IOC_QGROUP_LIMIT');
+}
+
+/** Bytes that count against a subvolume's limit, as of the last commit; 0 where nothing is counted. */
+export function chargedBytes(fd: number, subvolume: bigint): number {
+  // struct btrfs_qgroup_info_item: u64 generation, rfer, rfer_cmpr, excl, excl_cmpr
+  const item = searchTree(fd, QUOTA_TREE, QGROUP_INFO_KEY).find(({ offset }) => offset === subvolume);
+  return item === undefined ? 0 : Number(item.data.readBigUInt64LE(8));
 }
 
 /** @returns false while the kernel still counts something in it, or when it is gone */
