@@ -55,6 +55,15 @@ export interface PaddockConfig {
     /** Mirror for mmdebstrap; null: its own default. */
     readonly mirror: string | null;
   };
+  /** Registries that images are pulled from. */
+  readonly registries: {
+    /** `host[:port]` as in image references that are spoken to over plain http, besides those of the loopback interface. `PADDOCK_INSECURE_REGISTRIES`. */
+    readonly insecure: readonly string[];
+    /** Host as in image references → origins that have the same content, tried in turn before the host itself. `PADDOCK_REGISTRY_MIRRORS`. */
+    readonly mirrors: Readonly<Record<string, readonly string[]>>;
+    /** What one image may unpack to. `PADDOCK_IMAGE_LIMIT_GIB`, default 50. */
+    readonly imageLimitGiB: number;
+  };
   /** What one build from a Dockerfile may take. */
   readonly builds: {
     /** Cores. `PADDOCK_BUILD_CPUS`, default 2. */

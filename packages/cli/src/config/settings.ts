@@ -1,6 +1,6 @@
 import { VOLUME_DRIVERS, type PaddockConfig } from '@paddock/contract';
 import {
-  absolutePath, address, apiKey, cidr, counts, ip, ipv4Subnet16, list, matching, oneOf, origin, postgresUrl, type Reader, wholeNumber,
+  absolutePath, address, apiKey, cidr, counts, ip, ipv4Subnet16, list, matching, mirrors, oneOf, origin, postgresUrl, type Reader, registryHost, wholeNumber,
 } from './values.ts';
 
 /** One setting: everything the command line, the environment, the TOML file and the manual know about it. */
@@ -18,7 +18,7 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'builds' | 'network' | 'objectStore' | 'amazon' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'builds' | 'network' | 'objectStore' | 'amazon' | 'registries' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
@@ -143,6 +143,18 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
   'builds.atOnce': {
     toml: 'builds.at_once', flag: '--builds', env: 'PADDOCK_BUILDS', fallback: '2', shape: '<count>', read: wholeNumber(1, 1_000),
     help: 'builds at a time; of one organization there is one',
+  },
+  'registries.insecure': {
+    toml: 'registries.insecure', flag: '--insecure-registries', env: 'PADDOCK_INSECURE_REGISTRIES', fallback: '', shape: '<host:port,…>', read: list(registryHost),
+    help: 'registries spoken to over plain http, besides those on this machine',
+  },
+  'registries.mirrors': {
+    toml: 'registries.mirrors', flag: '--registry-mirrors', env: 'PADDOCK_REGISTRY_MIRRORS', fallback: '', shape: '<host=url,…>', read: mirrors,
+    help: 'where to look first for images of a registry, such as docker.io=https://mirror.example; several of one host are tried in turn',
+  },
+  'registries.imageLimitGiB': {
+    toml: 'registries.image_limit_gib', flag: '--image-limit', env: 'PADDOCK_IMAGE_LIMIT_GIB', fallback: '50', shape: '<GiB>', read: wholeNumber(1, 1_000_000),
+    help: 'largest image, unpacked, that is pulled',
   },
   'network.subnet': {
     toml: 'network.subnet', flag: '--network-subnet', env: 'PADDOCK_NETWORK_SUBNET', fallback: null, shape: '<cidr>', read: ipv4Subnet16,

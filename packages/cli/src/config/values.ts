@@ -71,6 +71,20 @@ export const ipv4Subnet16: Reader<string> = (text) =>
 
 export const ip: Reader<string> = (text) => (isIP(text) ? value(text) : expected('an IP address'));
 
+/** `host[:port]` as in image references. */
+export const registryHost: Reader<string> = matching(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?$/, 'the host of a registry, with :port if it has one');
+
+/** `host=url,…`; a host may come several times. */
+export const mirrors: Reader<Readonly<Record<string, readonly string[]>>> = (text) => {
+  const result: Record<string, string[]> = {};
+  for (const part of text.split(',').map((item) => item.trim()).filter(Boolean)) {
+    const [, host, url] = /^([A-Za-z0-9.:-]+)\s*=\s*(https?:\/\/[^\s/?#@]+)\/?$/.exec(part) ?? [];
+    if (host === undefined || !URL.canParse(url!)) return expected('host=url pairs such as docker.io=https://mirror.example, without a path');
+    (result[host] ??= []).push(url!);
+  }
+  return value(result);
+};
+
 /** Counts a snapshot: `daytona-small=3,daytona-large=1`; `0` is none at all. */
 export const counts: Reader<Readonly<Record<string, number>>> = (text) => {
   const wanted = expected('0, or counts such as daytona-small=3,daytona-large=1 (each at most 1000)');
