@@ -4,6 +4,8 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { layoutOf, type Layout, type PaddockConfig, type RunnerInfo } from '@paddock/contract';
+import { SandboxMaker } from './archives/sandbox-maker.ts';
+import { Builder } from './builds/index.ts';
 import { openCgroups } from './engine/cgroups.ts';
 import { findEngine } from './engine/engines.ts';
 import { ExitWatch } from './engine/exit-watch.ts';
@@ -48,7 +50,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const disks = chooseDisks({ layout, sizeGiB: config.pool.sizeGiB, device: config.pool.device, log });
   const network = createNetwork({ layout, config: config.network, log });
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
-  const images = new Images({ disks, log, onChange: (image) => events.publish({ type: 'image', image }) });
+  const images = new Images({ disks, templates: disks.templates, log, onChange: (image) => events.publish({ type: 'image', image }) });
   images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
   await images.open();
 
@@ -65,10 +67,15 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
     disks, network, volumes, images, cgroups, runtime, launcher, exits, log, records: new Records(disks.recordsDir), publish: events.publish,
   };
   const sandboxes = new Sandboxes(parts);
+  images.register('sandbox', new SandboxMaker(sandboxes, disks));
   const recovered = await recover(parts, layout, sandboxes);
   images.needs(() => sandboxes.imagesInUse());
   void images.collect();
   await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
+
+  const builder = new Builder({ sandboxes, disks, cgroups, layout, images, log, config: config.builds, registry: null });
+  images.register('build', builder);
+  await builder.open();
 
   const info = async (): Promise<RunnerInfo> => {
     const { totalBytes, usedBytes } = await disks.usage();
@@ -94,6 +101,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       server.closeIdleConnections();
       await sandboxes.idle();
       stopKeeping();
+      builder.close();
       await images.close();
       const last = sandboxes.startedCount === 0;
       await volumes.close();

@@ -46,8 +46,8 @@ export interface Disks {
   create(id: string, quotaBytes: number, template?: string | null): Promise<void>;
   /** A template disk with the files as they are at that moment; replaces one of the name. For a snapshot of one moment nothing may write meanwhile. */
   snapshot(id: string, template: string): Promise<void>;
-  /** After `snapshot`, when the sandbox may go on: what the template holds on to no longer counts against the disk's quota. */
-  settleSnapshot(id: string, template: string, quotaBytes: number): Promise<void>;
+  /** After `snapshot`, when the sandbox may go on: what the template holds on to no longer counts against the disk's quota. @returns its bytes */
+  settleSnapshot(id: string, template: string, quotaBytes: number): Promise<number>;
   readonly templates: {
     list(): Promise<readonly string[]>;
     /** Directory with the template's files. */

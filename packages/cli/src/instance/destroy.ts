@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { rmdirSync, rmSync } from 'node:fs';
+import { existsSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Layout } from '@paddock/contract';
 import { killQuietly } from '../host/process-identity.ts';
@@ -34,6 +35,10 @@ function remove(trace: Trace): void {
       killQuietly(trace.pid, 'SIGKILL');
       return;
     case 'cgroup':
+      // Processes that a killed runner left frozen for a snapshot would not die.
+      for (const [file, value] of [['freezer.state', 'THAWED'], ['cgroup.freeze', '0']] as const) {
+        if (existsSync(join(trace.path, file))) writeFileSync(join(trace.path, file), value);
+      }
       try {
         rmdirSync(trace.path);
       } catch {

@@ -64,6 +64,12 @@ export function writeControl(path: string, value: string): void {
   }
 }
 
+/** Looks every millisecond. @returns whether it came true in time */
+export async function within(ms: number, isTrue: () => boolean): Promise<boolean> {
+  for (const until = performance.now() + ms; !isTrue(); await sleep(1)) if (performance.now() > until) return false;
+  return true;
+}
+
 /** Twenty seconds in all, pauses included: a process that is not gone by then hangs in the kernel. */
 const KILL_ROUNDS = 220;
 const KILL_PAUSE_MS = 100;

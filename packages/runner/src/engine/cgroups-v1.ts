@@ -1,8 +1,8 @@
 /** Cgroup v1, alone or beside a v2 hierarchy that has no controllers (hybrid). One directory per hierarchy. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, writeControl } from './cgroup-files.ts';
-import { CPU_PERIOD_US, cpuQuotaUs, PIDS_LIMIT, type CgroupMount, type Cgroups, type Limits } from './cgroups.ts';
+import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
+import { CPU_PERIOD_US, cpuQuotaUs, FREEZE_PATIENCE_MS, PIDS_LIMIT, type CgroupMount, type Cgroups, type Limits } from './cgroups.ts';
 
 export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unified: string | null): Cgroups {
   const hierarchies = [...mounts.map((mount) => mount.path), ...(unified === null ? [] : [unified])];
@@ -14,10 +14,14 @@ export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unifie
   const memory = of('memory');
   const cpu = of('cpu');
   const tasks = of('pids');
+  const freezer = mounts.find((mount) => mount.controllers.includes('freezer'))?.path ?? null;
   /** Present only when the kernel accounts swap. */
   const swapAccounting = existsSync(join(memory, 'memory.memsw.limit_in_bytes'));
   const group = (hierarchy: string, id: string): string => join(hierarchy, parent, id);
   const pids = (id: string): number[] => pidsBelow(group(tasks, id));
+  const thaw = (id: string): void => {
+    if (freezer !== null) writeControl(join(group(freezer, id), 'freezer.state'), 'THAWED');
+  };
 
   return {
     version: unified === null ? 'v1' : 'hybrid',
@@ -34,10 +38,22 @@ export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unifie
     },
     pids,
     doom: (id) => {
+      thaw(id);
       writeControl(join(group(tasks, id), 'pids.max'), '0');
       writeControl(join(group(cpu, id), 'cpu.cfs_quota_us'), '-1');
     },
-    kill: (id) => killUntilEmpty(() => pids(id)),
+    freeze: async (id) => {
+      if (freezer === null) return false;
+      const file = join(group(freezer, id), 'freezer.state');
+      writeFileSync(file, 'FROZEN');
+      return within(FREEZE_PATIENCE_MS, () => readControl(file).trim() === 'FROZEN');
+    },
+    thaw,
+    // A frozen process of this version does not die of SIGKILL.
+    kill: (id) => {
+      thaw(id);
+      return killUntilEmpty(() => pids(id));
+    },
     oomKills: (id) => flatKey(readControl(join(group(memory, id), 'memory.oom_control')), 'oom_kill'),
     remove: (id) => hierarchies.map((hierarchy) => removeGroup(group(hierarchy, id))).every(Boolean),
     list: () => [...new Set(hierarchies.flatMap((hierarchy) => subgroups(join(hierarchy, parent))))],

@@ -1,8 +1,8 @@
 /** Cgroup v2 alone: one directory a sandbox. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, writeControl } from './cgroup-files.ts';
-import { CPU_PERIOD_US, cpuQuotaUs, PIDS_LIMIT, type Cgroups } from './cgroups.ts';
+import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
+import { CPU_PERIOD_US, cpuQuotaUs, FREEZE_PATIENCE_MS, PIDS_LIMIT, type Cgroups } from './cgroups.ts';
 
 export function cgroupsV2(parent: string, root: string): Cgroups {
   const group = (id: string): string => join(root, parent, id);
@@ -33,6 +33,11 @@ export function cgroupsV2(parent: string, root: string): Cgroups {
       writeControl(join(group(id), 'pids.max'), '0');
       writeControl(join(group(id), 'cpu.max'), 'max');
     },
+    freeze: async (id) => {
+      writeFileSync(join(group(id), 'cgroup.freeze'), '1');
+      return within(FREEZE_PATIENCE_MS, () => flatKey(readControl(join(group(id), 'cgroup.events')), 'frozen') === 1);
+    },
+    thaw: (id) => writeControl(join(group(id), 'cgroup.freeze'), '0'),
     kill: async (id) => {
       // Absent in kernels before 5.14.
       writeControl(join(group(id), 'cgroup.kill'), '1');

@@ -36,7 +36,15 @@ export interface Cgroups {
    * (a fork bomb) are not throttled while they die.
    */
   doom(id: string): void;
-  /** SIGKILL to every process of the group. Resolves when none is left; throws when one does not end. */
+  /**
+   * Stops every process of the group where it is; new ones too. Resolves when none runs, or after FREEZE_PATIENCE_MS: then one is held
+   * up in the kernel, and stops when it comes back from there. Host without a freezer: does nothing.
+   * @returns whether all stand still
+   */
+  freeze(id: string): Promise<boolean>;
+  /** Lets them go on. Idempotent, also for a group that is gone. */
+  thaw(id: string): void;
+  /** SIGKILL to every process of the group, frozen or not. Resolves when none is left; throws when one does not end. */
   kill(id: string): Promise<void>;
   /** Processes of the sandbox that the kernel killed for lack of memory since its start. */
   oomKills(id: string): number;
@@ -47,6 +55,12 @@ export interface Cgroups {
   /** Removes the instance's own parent group, when no sandbox's is left in it. */
   removeParent(): void;
 }
+
+/**
+ * Processes stop within a millisecond or two unless they wait for a disk. What the file system shows of one that is still inside a
+ * write after this is as consistent as after a power failure, which is worth more than a sandbox that stands still for seconds.
+ */
+export const FREEZE_PATIENCE_MS = 200;
 
 /** 100 ms: the kernel's default, and what makes quota = cpu × 100,000 readable. */
 export const CPU_PERIOD_US = 100_000;

@@ -77,6 +77,8 @@ export async function recover(parts: Parts, layout: Layout, sandboxes: Sandboxes
 
   await parts.network.adopt(new Set(alive.map(({ record }) => record.run!.slot)));
   await Promise.all(alive.map((entry) => gate.run(async () => {
+    // An earlier runner may have been killed while it took a snapshot.
+    parts.cgroups.thaw(entry.record.spec.id);
     await reapply(parts, entry);
     sandboxes.restore(entry);
     counts.adopted++;

@@ -11,6 +11,7 @@ import { Gate, Lanes } from './lanes.ts';
 import type { Parts } from './parts.ts';
 import { SHOWN_AS, type Phase } from './phases.ts';
 import type { SandboxRecord } from './records.ts';
+import { takeMoment, type Moment } from './snapshot.ts';
 import { imageOf, start } from './start.ts';
 import { teardown } from './teardown.ts';
 import { Trace } from './trace.ts';
@@ -39,7 +40,16 @@ export interface Entry {
   process: WatchedProcess | null;
 }
 
-export class Sandboxes {
+/** What making an image of a sandbox needs of it. */
+export interface SandboxSnapshots {
+  /** Name of the image it was made from. */
+  imageOf(id: string): string;
+  imageSize(image: string): number;
+  /** Keeps its disk as it is at one moment as a template. @returns bytes that the disk is charged for */
+  snapshot(id: string, template: string): Promise<Moment & { readonly bytes: number }>;
+}
+
+export class Sandboxes implements SandboxSnapshots {
   readonly #parts: Parts;
   readonly #entries = new Map<string, Entry>();
   readonly #lanes = new Lanes();
@@ -118,6 +128,25 @@ export class Sandboxes {
       const entry = this.#entry(id);
       await this.#apply(entry, { ...entry.record.spec, ...patch });
       return shown(entry);
+    });
+  }
+
+  imageOf(id: string): string {
+    return this.#entry(id).record.spec.image;
+  }
+
+  imageSize(image: string): number {
+    return this.#parts.images.ofSandbox(image)?.sizeBytes ?? 0;
+  }
+
+  snapshot(id: string, template: string): Promise<Moment & { readonly bytes: number }> {
+    return this.#lanes.run(id, `snapshot ${template}`, async () => {
+      const { record } = this.#entry(id);
+      if (record.phase !== 'started' && record.phase !== 'stopped') throw new RunnerError('INVALID_SPEC', `The sandbox is ${record.phase}: only a started or stopped one can be snapshotted`);
+      const moment = await takeMoment(this.#parts, id, template, record.phase === 'started');
+      const bytes = await this.#parts.disks.settleSnapshot(id, template, Math.round(record.spec.diskGiB * GIB));
+      this.#parts.log.info({ op: 'snapshot', id, template, bytes, ...moment }, 'snapshot of a disk');
+      return { ...moment, bytes };
     });
   }
 

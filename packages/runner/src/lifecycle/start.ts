@@ -48,7 +48,7 @@ export async function start(parts: Parts, input: StartInput): Promise<Started> {
         slot = taken;
         mark('network slot');
       }),
-      parts.disks.create(id, Math.round(spec.diskGiB * GIB)).then(() => mark('disk')),
+      parts.disks.create(id, Math.round(spec.diskGiB * GIB), input.image.disk).then(() => mark('disk')),
     ]);
     const taken = slot as unknown as NetworkSlot;
     let rootfs = '';

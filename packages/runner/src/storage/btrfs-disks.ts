@@ -89,9 +89,10 @@ export class BtrfsDisks implements Disks {
     await this.templates.make(template, this.#disk(id));
   }
 
-  async settleSnapshot(id: string, template: string, quotaBytes: number): Promise<void> {
+  async settleSnapshot(id: string, template: string, quotaBytes: number): Promise<number> {
     this.templates.charge(template, this.#disk(id));
     await this.setQuota(id, quotaBytes);
+    return this.#allowances.heldBy(template);
   }
 
   /** A place of the kind that `destroy` empties, so that one call makes a disk of it. */

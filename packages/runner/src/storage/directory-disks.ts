@@ -70,7 +70,10 @@ export class DirectoryDisks implements Disks {
     await rename(`${dir}${UNFINISHED}`, dir);
   }
 
-  async settleSnapshot(): Promise<void> {}
+  async settleSnapshot(_id: string, template: string): Promise<number> {
+    const { stdout } = await run('du', ['--summarize', '--one-file-system', '--block-size=1', '--', this.templates.upper(template)]);
+    return Number.parseInt(stdout, 10);
+  }
 
   readonly templates = {
     list: async (): Promise<readonly string[]> => readdirSync(this.#templatesDir),
