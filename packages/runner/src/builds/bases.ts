@@ -1,0 +1,91 @@
+/** Brings the images a Dockerfile stands on into the store. Credentials and mirrors are the runner's: the build sandbox gets files. */
+import type { ImageSource, InspectedImage, RegistryAuth } from '@paddock/contract';
+import { MakeFailed, type Images, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
+import { RunnerError } from '../runner-error.ts';
+import type { BaseImage } from './base-store.ts';
+import type { Base } from './dockerfile.ts';
+
+export interface BaseParts {
+  readonly images: Pick<Images, 'put' | 'settled' | 'find'>;
+  readonly registry: {
+    readonly maker: Maker<'registry'>;
+    readonly inspect: (reference: string, auth: RegistryAuth | null) => Promise<InspectedImage>;
+    readonly hostOf: (reference: string) => string;
+  } | null;
+}
+
+type BuildSource = Extract<ImageSource, { kind: 'build' }>;
+
+/** Of the making's progress. */
+const SHARE = 0.2;
+
+export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, wanted: readonly Base[], context: MakeContext): Promise<BaseImage[]> {
+  const bases: BaseImage[] = [];
+  for (const [index, { reference, line }] of wanted.entries()) {
+    const progress = (fraction: number, text: string): void => context.progress({ fraction: (SHARE * (index + fraction)) / wanted.length, text });
+    progress(0, `Fetching ${reference}`);
+    const own = localName(source, reference);
+    bases.push(own === null ? await pulled(parts, source, reference, line, { ...context, progress: ({ fraction, text }) => progress(fraction, `${reference}: ${text}`) })
+      : await local(parts, reference, own, line, context));
+  }
+  return bases;
+}
+
+/** Recipes of ours are `paddock/<name>`. */
+function localName({ localBases = {} }: BuildSource, reference: string): string | null {
+  if (Object.hasOwn(localBases, reference)) return localBases[reference]!;
+  return /^paddock\/([a-z0-9-]+)(?::latest)?$/.exec(reference)?.[1] ?? null;
+}
+
+async function local(parts: BaseParts, reference: string, name: string, line: number, context: MakeContext): Promise<BaseImage> {
+  if (parts.images.find(name)?.state !== 'ready') {
+    context.log(`Making ${reference}\n`);
+    await makeRecipe(parts.images, name, context.signal);
+  }
+  const image = context.layers.ofImage(name);
+  const { state, reason } = parts.images.find(name) ?? { state: 'failed' };
+  if (image === null) throw new MakeFailed(`Line ${line}: the base image ${reference} is not there: ${reason ?? state}`, { transient: state === 'failed' });
+  if (image.disk !== null) throw new MakeFailed(`Line ${line}: ${reference} was made from a sandbox and cannot be a base image`);
+  return { reference, layers: image.layers, config: image.config };
+}
+
+/** Makes sure that a recipe's image is there, or has failed. */
+export async function makeRecipe(images: BaseParts['images'], name: string, signal: AbortSignal): Promise<void> {
+  try {
+    await images.put(name, { kind: 'recipe' });
+  } catch (error) {
+    if (error instanceof RunnerError && error.code === 'IMAGE_NOT_FOUND') return;
+    throw error;
+  }
+  await Promise.race([images.settled(name), aborted(signal)]);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason as Error);
+    else signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+async function pulled(parts: BaseParts, source: BuildSource, reference: string, line: number, context: MakeContext): Promise<BaseImage> {
+  const { registry } = parts;
+  if (registry === null) throw new MakeFailed(`Line ${line}: ${reference} cannot be had: this runner pulls from no registry`);
+  let host: string;
+  try {
+    host = registry.hostOf(reference);
+  } catch {
+    throw new MakeFailed(`Line ${line}: "${reference}" names no image`);
+  }
+  const auth = source.auths.find((candidate) => candidate.host === host) ?? null;
+  try {
+    context.log(`Fetching ${reference}\n`);
+    const found = await registry.inspect(reference, auth);
+    const { layers, config } = await registry.maker.make({ kind: 'registry', reference: found.reference, auth }, context);
+    return { reference, layers, config };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    const transient = error instanceof MakeFailed ? error.transient : error instanceof RunnerError && error.code === 'REGISTRY_UNAVAILABLE';
+    if (error instanceof MakeFailed || error instanceof RunnerError) throw new MakeFailed(`Line ${line}: the base image ${reference} cannot be had: ${error.message}`, { transient, cause: error });
+    throw error;
+  }
+}

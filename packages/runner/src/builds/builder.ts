@@ -1,0 +1,141 @@
+/** Makes images from Dockerfiles: bases by the store, steps by buildah in a sandbox, the result back into the store. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
+import { RunnerError } from '../runner-error.ts';
+import { BuildOutput } from './build-output.ts';
+import { BUILDER_IMAGE, BuildSandbox, type BuildSandboxParts } from './build-sandbox.ts';
+import { buildScript } from './build-script.ts';
+import { writeBaseStore, type BaseImage } from './base-store.ts';
+import { makeRecipe, obtainBases, type BaseParts } from './bases.ts';
+import { BuildCaches, type CacheParts } from './cache.ts';
+import { fetchContexts } from './contexts.ts';
+import { parseDockerfile, stagesOf } from './dockerfile.ts';
+import { DiskFull, takeResult } from './result.ts';
+import { Turns } from './turns.ts';
+import { notesOf, problemsOf, withoutLink } from './unsupported.ts';
+
+export interface BuilderParts extends BuildSandboxParts, BaseParts, CacheParts {
+  readonly sandboxes: BuildSandboxParts['sandboxes'];
+  readonly disks: BuildSandboxParts['disks'];
+}
+
+const GIB = 1024 ** 3;
+const MINUTE_MS = 60_000;
+
+/** As images call it. */
+const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
+const PLATFORM = `linux/${ARCHITECTURE}`;
+
+/** Where the steps begin and end in the making's progress. */
+const STEPS = { from: 0.25, to: 0.9 } as const;
+
+/** How buildah, the kernel and programs say that the disk is full. */
+const DISK_FULL = /disk quota exceeded|no space left on device/i;
+
+export class Builder implements Maker<'build'> {
+  readonly #parts: BuilderParts;
+  readonly #turns: Turns;
+  readonly #caches: BuildCaches;
+
+  constructor(parts: BuilderParts) {
+    this.#parts = parts;
+    this.#turns = new Turns(parts.config.atOnce);
+    this.#caches = new BuildCaches(parts, (organizationId) => this.#turns.isBusy(organizationId));
+  }
+
+  /** Nothing of a build outlives the runner that drove it but its organization's layer cache. */
+  open(): Promise<void> {
+    return this.#caches.open();
+  }
+
+  close(): void {
+    this.#caches.close();
+  }
+
+  async make(source: SourceOf<'build'>, context: MakeContext): Promise<MadeImage> {
+    const dockerfile = parseDockerfile(source.dockerfile);
+    const problems = problemsOf(dockerfile, PLATFORM);
+    if (problems.length > 0) throw new MakeFailed(`This Dockerfile cannot be built: ${problems.join('; ')}`);
+    for (const note of notesOf(dockerfile)) context.log(`Note: ${note}\n`);
+    const wanted = stagesOf(dockerfile, PLATFORM).bases;
+    const [bases] = await Promise.all([obtainBases(this.#parts, source, wanted, context), this.#builderImage(context)]);
+    context.progress({ fraction: STEPS.from, text: 'Waiting for other builds' });
+    return this.#turns.run(source.organizationId, context.signal, () => this.#build(source, withoutLink(source.dockerfile, dockerfile), bases, context));
+  }
+
+  async #build(source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+    const sandbox = new BuildSandbox(source.organizationId, this.#parts);
+    const timeout = AbortSignal.timeout(this.#parts.config.timeoutMinutes * MINUTE_MS);
+    const signal = AbortSignal.any([context.signal, timeout]);
+    try {
+      return await this.#attempt(sandbox, source, dockerfile, bases, { ...context, signal });
+    } catch (error) {
+      if (timeout.aborted && !context.signal.aborted) throw new MakeFailed(`The build took longer than ${this.#parts.config.timeoutMinutes} minutes`, { cause: error });
+      context.signal.throwIfAborted();
+      throw error;
+    } finally {
+      await sandbox.stop();
+      await sandbox.tidy();
+    }
+  }
+
+  async #attempt(sandbox: BuildSandbox, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+    const input = await sandbox.prepare();
+    const cached = sandbox.hasCache;
+    try {
+      return await this.#run(sandbox, input, source, dockerfile, bases, context);
+    } catch (error) {
+      if (!(error instanceof DiskFull)) throw error;
+      context.signal.throwIfAborted();
+      if (!cached) throw new MakeFailed(`${error.message === '' ? 'The built image does not fit' : error.message}. The disk of a build has ${this.#parts.config.diskGiB} GiB`, { cause: error });
+    }
+    context.log('The disk of the build is full: the layer cache is dropped and the build begins anew.\n');
+    await sandbox.discard();
+    return this.#attempt(sandbox, source, dockerfile, bases, context);
+  }
+
+  async #run(sandbox: BuildSandbox, input: string, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+    const { config } = this.#parts;
+    const { signal } = context;
+    writeFileSync(join(input, 'Dockerfile'), dockerfile);
+    const stored = writeBaseStore(join(input, 'bases'), bases, ARCHITECTURE);
+    writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.reference, name] as const), PLATFORM));
+    await fetchContexts(source.contexts, join(input, 'contexts'), config.diskGiB * GIB, signal);
+    const mounts = new Map(stored.map(({ mountPoint, base }) => [mountPoint, { mountPoint, layers: base.layers.map((layer) => context.layers.path(layer)) }]));
+    const output = new BuildOutput(new Map(stored.map(({ name, base }) => [name, base.reference])));
+    try {
+      await sandbox.start([...mounts.values()], signal);
+      const status = await sandbox.run('build.sh', (text) => {
+        context.log(output.read(text));
+        const steps = output.progress;
+        if (steps !== null) context.progress({ fraction: STEPS.from + (STEPS.to - STEPS.from) * steps.fraction, text: steps.text });
+      });
+      context.log(output.end());
+      if (status !== 0) throw this.#failure(sandbox, output.reason(status));
+      return await takeResult(sandbox, stored, context);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof MakeFailed || error instanceof DiskFull) throw error;
+      if (error instanceof RunnerError && error.code === 'RUNNER_FULL') throw new MakeFailed(error.message, { transient: true, cause: error });
+      const ended = sandbox.ended;
+      if (ended !== null) throw new MakeFailed(`${output.reason(137)}. The build ended: ${ended}`, { cause: error });
+      throw error;
+    }
+  }
+
+  #failure(sandbox: BuildSandbox, reason: string): Error {
+    if (DISK_FULL.test(reason)) return new DiskFull(reason);
+    if (sandbox.oomKills > 0) return new MakeFailed(`${reason}. The kernel ended a process for lack of memory: a build has ${this.#parts.config.memoryGiB} GiB`);
+    return new MakeFailed(reason);
+  }
+
+  async #builderImage(context: MakeContext): Promise<void> {
+    const { images } = this.#parts;
+    const ready = (): boolean => images.find(BUILDER_IMAGE)?.state === 'ready';
+    if (ready()) return;
+    context.log('Preparing the builder, once on this machine.\n');
+    await makeRecipe(images, BUILDER_IMAGE, context.signal);
+    if (!ready()) throw new MakeFailed(`The builder could not be prepared: ${images.find(BUILDER_IMAGE)?.reason ?? 'it is not there'}`, { transient: true });
+  }
+}

@@ -1,0 +1,2 @@
+/** Images from Dockerfiles. */
+export { Builder, type BuilderParts } from './builder.ts';
