@@ -3,3 +3,4 @@ export * from './blobs/blobs.ts';
 export { DiskBlobs } from './blobs/disk/disk-blobs.ts';
 export { CredentialIssuer, type ObjectAction, type ObjectScope, type S3Credentials } from './s3/credentials.ts';
 export { presignedGet } from './s3/presign.ts';
+export * from './registry/index.ts';
