@@ -1,5 +1,6 @@
 /** The wire: everything two Paddock processes, or Paddock and a client, must agree on. */
 export * from './api/index.ts';
+export * from './archives.ts';
 export * from './api/sandboxes.ts';
 export * from './child.ts';
 export * from './config.ts';

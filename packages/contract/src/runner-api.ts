@@ -1,3 +1,4 @@
+import type { RunnerTransfer } from './archives.ts';
 import type { RunnerImage } from './images.ts';
 import type { NetworkPolicy } from './network-policy.ts';
 
@@ -14,6 +15,8 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | POST   /v1/sandboxes/:id/stop StopRequest | 200 RunnerSandbox (state stopped); 404                         |
  * | PATCH  /v1/sandboxes/:id SandboxPatch| 200 RunnerSandbox: applied to the live sandbox and kept for its next start |
  * | DELETE /v1/sandboxes/:id             | 204 nothing of it is left; also 204 when it never was               |
+ * | PUT    /v1/sandboxes/:id/archive ArchiveRequest | 202 RunnerTransfer: a stopped sandbox's disk is being copied to the object store, or was; `transfer` events tell the end. Starting, stopping or deleting the sandbox ends the copying |
+ * | PUT    /v1/sandboxes/:id/restore RestoreRequest | 202 RunnerTransfer: a sandbox that is not here is being rebuilt from an archive, or was; one that is here stays as it is and counts as done |
  * | GET    /v1/images                    | 200 { images: RunnerImage[] }                                        |
  * | PUT    /v1/images/:name ImageSource  | 202 RunnerImage: it is being made (or is there); `image` events tell how it goes. A failed one is tried again |
  * | GET    /v1/images/:name              | 200 RunnerImage, 404                                                 |
@@ -117,7 +120,9 @@ export type RunnerEvent =
   | { readonly type: 'hello'; readonly version: string }
   /** Sent when a sandbox's last process ended without anyone having asked for it. */
   | { readonly type: 'sandbox.exited'; readonly id: string; readonly reason: string }
-  | { readonly type: 'image'; readonly image: RunnerImage };
+  | { readonly type: 'image'; readonly image: RunnerImage }
+  /** An archive or a restore ended. */
+  | { readonly type: 'transfer'; readonly transfer: RunnerTransfer };
 
 /** Code → status and what to do. `message` of the reply adds the facts. */
 export const RUNNER_ERRORS = {
