@@ -5,6 +5,7 @@ import type { Database } from './db/index.ts';
 import type { Announcer } from './events/index.ts';
 import type { Readiness } from './health/readiness.ts';
 import type { DockerRegistries } from './docker-registry/index.ts';
+import type { Images } from './images/index.ts';
 import type { ObjectStore } from './object-storage/index.ts';
 import type { Organizations } from './organizations/index.ts';
 import type { Regions } from './regions/index.ts';
@@ -24,6 +25,7 @@ export interface ControlContext {
   readonly objects: ObjectStore;
   readonly organizations: Organizations;
   readonly regions: Regions;
+  readonly images: Images;
   readonly snapshots: Snapshots;
   readonly dockerRegistries: DockerRegistries;
 }

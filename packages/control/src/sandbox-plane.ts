@@ -3,7 +3,8 @@ import type { GatewayBackend, SshBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
 import type { Domain } from './http/index.ts';
-import { createRunnerClient, followImages, followRunnerEvents } from './runners/index.ts';
+import { createImagePlane } from './image-plane.ts';
+import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
 import {
   Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
   sandboxRoutes, SandboxStore, SshAccesses, SshStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
@@ -39,7 +40,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const runner = createRunnerClient(layout.runnerSocket);
   const activity = new Activity(clockStore, log);
   const clocks = new Clocks({ store, clockStore, activity, log });
-  const reconciler = new Reconciler({ db, store, runner, runnerId, log });
+  const reconciler = new Reconciler({ db, store, runner, images: context.images, runnerId, log });
   const sockets = createEventSockets((token) => auth.authenticate(token));
 
   // The pool is made after the lifecycle whose rows it inserts.
@@ -50,7 +51,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     whileCreating: (create) => pool.whileCreating(create),
   };
   const lifecycle = new Lifecycle({
-    config, organizations, regions, snapshots, store, changes, runner, runnerId, warm, startTrace: (id) => reconciler.takeTrace(id), log,
+    config, db, images: context.images, organizations, regions, snapshots, store, changes, runner, runnerId, warm, startTrace: (id) => reconciler.takeTrace(id), log,
   });
   pool = new WarmPool({
     db, store, changes, sizes: config.warmPool, prepare: (snapshot) => lifecycle.prepareWarm(snapshot, config.region), log,
@@ -85,6 +86,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     // One that waited in the pool failed or died: the pool sees what is left of it.
     else if (isWarm(sandbox) && sandbox.state !== 'started') pool.wake();
     publisher.publish(change);
+    if (sandbox.state === 'destroyed') context.images.collect();
   });
   const gatewayBackend = createGatewayBackend({
     store, previewStore, previews, changes, activity, auth, cookieKey: await context.settings.secret('preview-cookie'),
@@ -100,20 +102,19 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   }
   organizations.useUsageSource(usageSource(db, runnerInfo));
 
-  const images = followImages(runner, async (image) => {
-    for (const { organizationId, snapshot, oldState, newState } of await snapshots.setImageState(image)) {
-      sockets.emit(organizationId, 'snapshot.state.updated', { snapshot, oldState, newState });
-    }
+  const imagePlane = await createImagePlane(context, runner, { sandboxes: store, findSandbox: find });
+  context.images.onChanged((image) => {
     if (image.state === 'ready') pool.wake();
-  }, log);
+    reconciler.imageChanged(image);
+  });
 
   function heard(event: RunnerEvent): void {
     if (event.type === 'sandbox.exited') reconciler.exited(event.id);
-    else if (event.type === 'image') images.changed(event.image);
+    else if (event.type === 'image') imagePlane.follower.changed(event.image);
     else {
       connected = true;
       reconciler.compare();
-      images.sync();
+      imagePlane.follower.sync();
     }
   }
 
@@ -126,10 +127,13 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   });
 
   return {
-    domain: (api) => sandboxRoutes(api, {
+    domain: (api) => {
+      imagePlane.domain(api, context);
+      sandboxRoutes(api, {
       lifecycle, properties, previews, sshAccesses, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
-      toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
-    }),
+        toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
+      });
+    },
     sockets,
     gatewayBackend,
     sshBackend: {
@@ -143,11 +147,12 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       reconciler.start();
       clocks.start();
       pool.start();
+      imagePlane.start();
       unfollow = followRunnerEvents(layout.runnerSocket, heard);
     },
     async stop() {
       unfollow();
-      images.stop();
+      imagePlane.stop();
       await Promise.all([pool.stop(), clocks.stop(), sockets.close()]);
       await reconciler.stop();
       await activity.flush();

@@ -7,6 +7,7 @@ import { Announcer } from './events/index.ts';
 import { DockerRegistries, ecrTokens } from './docker-registry/index.ts';
 import { Readiness } from './health/readiness.ts';
 import { createObjectStore } from './object-storage/index.ts';
+import { Images } from './images/index.ts';
 import { Organizations } from './organizations/index.ts';
 import { Regions } from './regions/index.ts';
 import { Settings } from './settings/index.ts';
@@ -18,8 +19,13 @@ export function createContext(config: PaddockConfig, log: Logger, blobRoot?: str
   const db = new Database(config.databaseUrl, log);
   const readiness = new Readiness();
   readiness.add('database', async () => ((await db.isUp()) ? null : 'does not answer'));
-  const snapshots = new Snapshots(db);
   const settings = new Settings(db);
+  const announcer = new Announcer();
+  const images = new Images(db, announcer);
+  const regions = new Regions(db);
+  // Each needs the other, at the time of a request only.
+  const snapshots: Snapshots = new Snapshots({ db, images, announcer, regions, rules: (id) => organizations.rules(id) });
+  const organizations = new Organizations(db, snapshots);
   const layout = layoutOf(config.dataDir, config.runRoot);
   return {
     config,
@@ -27,12 +33,13 @@ export function createContext(config: PaddockConfig, log: Logger, blobRoot?: str
     log,
     db,
     auth: new Authenticator(db, log, config.healthApiKey),
-    announcer: new Announcer(),
+    announcer,
     settings,
     readiness,
     objects: createObjectStore(config, settings, blobRoot ?? layout.blobDir),
-    organizations: new Organizations(db, snapshots),
-    regions: new Regions(db),
+    organizations,
+    regions,
+    images,
     snapshots,
     dockerRegistries: new DockerRegistries({ db, settings, ecr: ecrTokens(config.amazon) }),
   };

@@ -1,5 +1,6 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { DESIRED_STATES, SANDBOX_STATES } from '../sandbox-states.ts';
+import { BuildInfoDto, CreateBuildInfo } from './snapshots.ts';
 
 /** Bodies and queries of the sandbox routes. Requests are documented here and read leniently: null is absent, unknown fields are ignored. */
 
@@ -52,6 +53,7 @@ export const SandboxDto = Type.Object({
   ...SandboxListItemDto.properties,
   env: stringMap,
   volumes: Type.Array(Type.Object({ volumeId: Type.String(), mountPath: Type.String(), subpath: optional(Type.String()) })),
+  buildInfo: optional(BuildInfoDto),
 });
 export type SandboxDto = Static<typeof SandboxDto>;
 
@@ -59,6 +61,10 @@ export type SandboxDto = Static<typeof SandboxDto>;
 export const CreateSandbox = Type.Object({
   name: optional(Type.String({ description: 'Unique in the organization; default: the id' })),
   snapshot: optional(Type.String({ description: 'Id or name; default: the default snapshot' })),
+  buildInfo: optional(CreateBuildInfo),
+  cpu: optional(Type.Integer({ description: 'Cores, with buildInfo only' })),
+  memory: optional(Type.Integer({ description: 'GiB, with buildInfo only' })),
+  disk: optional(Type.Integer({ description: 'GiB, with buildInfo only' })),
   user: optional(Type.String()),
   env: optional(stringMap),
   labels: optional(stringMap),

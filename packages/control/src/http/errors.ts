@@ -22,6 +22,7 @@ export const API_ERRORS = {
   // Resources
   SANDBOX_NOT_FOUND: [404, 'Sandbox with ID or name {id} not found', 'List the sandboxes of the organization.'],
   SNAPSHOT_NOT_FOUND: [404, 'Snapshot with ID or name {id} not found', 'List the snapshots of the organization.'],
+  BUILD_LOG_NOT_FOUND: [404, 'This build log does not exist or its URL has expired', 'Ask for a new URL (build-logs-url).'],
   ORGANIZATION_NOT_FOUND: [404, 'Organization with ID {id} not found', 'List the organizations of the user.'],
   REGION_NOT_FOUND: [404, 'Region not found', 'List the regions of the organization.'],
   API_KEY_NOT_FOUND: [404, 'API key with name {name} not found', 'List the keys.'],

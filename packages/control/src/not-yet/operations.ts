@@ -76,17 +76,8 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /sandbox/:sandboxIdOrName/backup createBackup write:sandboxes
     POST /sandbox/:sandboxIdOrName/fork forkSandbox write:sandboxes
     POST /admin/sandbox/:sandboxId/recover adminRecoverSandbox admin`,
-  'Snapshots of one\'s own': `
-    POST /snapshots createSnapshot write:snapshots
-    DELETE /snapshots/:id removeSnapshot delete:snapshots
-    POST /snapshots/:id/activate activateSnapshot write:snapshots
-    POST /snapshots/:id/deactivate deactivateSnapshot write:snapshots
-    POST /sandbox/:sandboxIdOrName/snapshot createSandboxSnapshot write:sandboxes
-    GET /admin/snapshots/can-cleanup-image adminCanCleanupImage admin
-    PATCH /admin/snapshots/:id/general adminSetSnapshotGeneralStatus admin`,
-  'Build logs': `
-    GET /snapshots/:id/build-logs getSnapshotBuildLogs
-    GET /snapshots/:id/build-logs-url getSnapshotBuildLogsUrl`,
+  'Snapshots of sandboxes': `
+    POST /sandbox/:sandboxIdOrName/snapshot createSandboxSnapshot write:sandboxes`,
   'Secrets': `
     POST /secret createSecret manage:secrets
     GET /secret listSecrets manage:secrets

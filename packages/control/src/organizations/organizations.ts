@@ -25,14 +25,16 @@ export interface OrganizationRules {
   /** Sentence for a 403, null when it is not suspended. */
   readonly suspension: string | null;
   readonly maxPerSandbox: ResourceAmounts;
+  readonly snapshotQuota: number;
+  readonly maxSnapshotSizeGiB: number;
 }
 
 export class Organizations {
   readonly #db: Database;
-  readonly #snapshots: Snapshots;
+  readonly #snapshots: Pick<Snapshots, 'countOwn'>;
   #usage: UsageSource = () => Promise.resolve([]);
 
-  constructor(db: Database, snapshots: Snapshots) {
+  constructor(db: Database, snapshots: Pick<Snapshots, 'countOwn'>) {
     this.#db = db;
     this.#snapshots = snapshots;
   }
@@ -54,6 +56,8 @@ export class Organizations {
       defaultRegionId: row.default_region_id,
       suspension: suspensionOf(row),
       maxPerSandbox: { cpu: row.max_cpu_per_sandbox, memoryGiB: row.max_memory_per_sandbox, diskGiB: row.max_disk_per_sandbox },
+      snapshotQuota: row.snapshot_quota,
+      maxSnapshotSizeGiB: row.max_snapshot_size_gib,
     };
   }
 

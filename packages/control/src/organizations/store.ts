@@ -16,6 +16,7 @@ export interface OrganizationRow {
   max_memory_per_sandbox: number;
   max_disk_per_sandbox: number;
   snapshot_quota: number;
+  max_snapshot_size_gib: number;
   volume_quota: number;
   secret_quota: number;
   max_secrets_per_sandbox: number;
@@ -27,7 +28,7 @@ export interface OrganizationRow {
 }
 
 const COLUMNS = `id, name, created_by, personal, default_region_id, suspended, suspended_at, suspension_reason, suspended_until,
-  suspension_cleanup_grace_period_hours, max_cpu_per_sandbox, max_memory_per_sandbox, max_disk_per_sandbox, snapshot_quota, volume_quota,
+  suspension_cleanup_grace_period_hours, max_cpu_per_sandbox, max_memory_per_sandbox, max_disk_per_sandbox, snapshot_quota, max_snapshot_size_gib, volume_quota,
   secret_quota, max_secrets_per_sandbox, snapshot_deactivation_timeout_minutes, sandbox_limited_network_egress, preview_warning_enabled,
   created_at, updated_at`;
 

@@ -23,6 +23,7 @@ export interface RunnerClient {
   list(): Promise<RunnerResult<readonly RunnerSandbox[]>>;
   get(id: string): Promise<RunnerResult<RunnerSandbox>>;
   images(): Promise<RunnerResult<readonly RunnerImage[]>>;
+  image(name: string): Promise<RunnerResult<RunnerImage>>;
   putImage(name: string, source: ImageSource): Promise<RunnerResult<RunnerImage>>;
   removeImage(name: string): Promise<RunnerResult<null>>;
   /** What making the image printed, until the image is there or failed when `follow`; null: the runner knows none, or is away. */
@@ -73,6 +74,7 @@ export function createRunnerClient(socketPath: string): RunnerClient {
     info: () => ask('GET', '/v1/info', undefined, DEADLINE_MS.read),
     list: async () => pluck(await ask<{ sandboxes: RunnerSandbox[] }>('GET', '/v1/sandboxes', undefined, DEADLINE_MS.read), 'sandboxes'),
     images: async () => pluck(await ask<{ images: RunnerImage[] }>('GET', '/v1/images', undefined, DEADLINE_MS.read), 'images'),
+    image: (name) => ask('GET', image(name), undefined, DEADLINE_MS.read),
     putImage: (name, source) => ask('PUT', image(name), source, DEADLINE_MS.image),
     removeImage: (name) => ask('DELETE', image(name), undefined, DEADLINE_MS.remove),
     imageLog: (name, follow, signal) => openText(socketPath, `${image(name)}/log${follow ? '?follow=true' : ''}`, signal),

@@ -14,8 +14,16 @@ export interface ImageFollower {
   stop(): void;
 }
 
-/** Hands what the runner says of its images to `record`, in order, until it took it. */
-export function followImages(runner: RunnerClient, record: (image: RunnerImage) => Promise<void>, log: Logger): ImageFollower {
+/** Who is told of images. */
+export interface ImageListener {
+  /** One image, as it is. */
+  record(image: RunnerImage): Promise<void>;
+  /** All that there are. */
+  compare(images: readonly RunnerImage[]): Promise<void>;
+}
+
+/** Hands what the runner says of its images to the listener, in order, until it took it. */
+export function followImages(runner: RunnerClient, listener: ImageListener, log: Logger): ImageFollower {
   const stop = new AbortController();
   let tail = Promise.resolve();
 
@@ -34,13 +42,13 @@ export function followImages(runner: RunnerClient, record: (image: RunnerImage) 
 
   return {
     changed: (image) => enqueue(async () => {
-      await record(image);
+      await listener.record(image);
       return true;
     }),
     sync: () => enqueue(async () => {
       const images = await runner.images();
       if (!images.ok) return false;
-      for (const image of images.value) await record(image);
+      await listener.compare(images.value);
       return true;
     }),
     stop: () => stop.abort(),

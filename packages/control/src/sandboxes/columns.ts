@@ -7,9 +7,11 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
   name: 'name',
   regionId: 'region_id',
   snapshot: 'snapshot',
+  buildInfo: 'build_info',
   image: 'image',
   entrypoint: 'entrypoint',
   osUser: 'os_user',
+  userGiven: 'user_given',
   env: 'env',
   labels: 'labels',
   public: 'public',
@@ -43,7 +45,7 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
 /** Select list that yields a `Sandbox` from the table (or CTE) named `s`. */
 export const SANDBOX = Object.entries(COLUMNS).map(([field, column]) => `s.${column} as "${field}"`).join(', ');
 
-const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint']);
+const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint', 'buildInfo']);
 
 /** Value as the driver must get it: it would turn a JavaScript array into a PostgreSQL array, not into jsonb. */
 export function toColumn(field: string, value: unknown): unknown {

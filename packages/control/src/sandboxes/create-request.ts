@@ -1,11 +1,15 @@
 import { parseCidrList } from './cidr-list.ts';
-import { Fields } from './fields.ts';
+import { Fields } from '../http/fields.ts';
+import type { BuildRequest } from '../images/index.ts';
+import { DEFAULT_RESOURCES, parseBuildInfo } from '../snapshots/index.ts';
 
 /** A `POST /sandbox` body whose values are in range. What they refer to (snapshot, region) is not looked up yet. */
 export interface CreateRequest {
   readonly name: string | null;
-  /** Id or name; null: the default snapshot. */
+  /** Id or name; null: the default snapshot, unless there is something to build. */
   readonly snapshot: string | null;
+  /** What to build it from, and how large it is to be; null: its snapshot says. */
+  readonly build: BuildCreate | null;
   /** Region id or name; null: the organization's default. */
   readonly target: string | null;
   readonly user: string | null;
@@ -20,6 +24,12 @@ export interface CreateRequest {
   readonly networkBlockAll: boolean;
   /** CIDRs joined by commas, or null. */
   readonly networkAllowList: string | null;
+}
+
+export interface BuildCreate extends BuildRequest {
+  readonly cpu: number;
+  readonly memoryGiB: number;
+  readonly diskGiB: number;
 }
 
 export type Parsed<T> = { readonly value: T } | { readonly problem: string; readonly status: 400 | 501 };
@@ -45,7 +55,9 @@ export function parseCreate(body: unknown): Parsed<CreateRequest> {
   const autoArchiveInterval = archiveInterval(fields.integer('autoArchiveInterval', { min: 0 }) ?? DEFAULTS.autoArchive);
   const autoDeleteInterval = Math.max(-1, fields.integer('autoDeleteInterval', {}) ?? DEFAULTS.autoDelete);
   const ttlMinutes = fields.integer('ttlMinutes', { min: 0 }) ?? 0;
-  const resources = ['cpu', 'memory', 'disk', 'gpu'].filter((key) => (fields.integer(key, { min: 0 }) ?? 0) > 0);
+  const [cpu = 0, memory = 0, disk = 0, gpu = 0] = ['cpu', 'memory', 'disk', 'gpu'].map((key) => fields.integer(key, { min: 0 }) ?? 0);
+  const buildInfo = fields.present('buildInfo') ? parseBuildInfo(fields.object('buildInfo')) : null;
+  if (buildInfo && 'problems' in buildInfo) fields.problems.push(...buildInfo.problems);
   const gpuType = fields.filled('gpuType');
   const spot = fields.flag('spot') ?? false;
 
@@ -53,18 +65,22 @@ export function parseCreate(body: unknown): Parsed<CreateRequest> {
   if (cidrs && 'problem' in cidrs) fields.problems.push(cidrs.problem);
   if (fields.problems.length > 0) return { problem: fields.problems.join(', '), status: 400 };
 
-  if (fields.present('buildInfo')) {
-    if (snapshot) return { problem: 'Cannot specify both a snapshot and a build info entry', status: 400 };
-    return notYet('Sandboxes built from an image or a Dockerfile');
-  }
-  if (resources.length > 0 || gpuType) return { problem: 'Cannot specify Sandbox resources when using a snapshot', status: 400 };
+  if (buildInfo && snapshot) return { problem: 'Cannot specify both a snapshot and a build info entry', status: 400 };
+  if (buildInfo && fields.filled('linkedSandbox')) return { problem: 'Cannot specify both a linked sandbox and a build info entry', status: 400 };
+  if (!buildInfo && (cpu + memory + disk + gpu > 0 || gpuType)) return { problem: 'Cannot specify Sandbox resources when using a snapshot', status: 400 };
+  // This server's runners have no GPUs.
+  if (gpu > 0 || gpuType) return { problem: 'No available runners with GPUs', status: 400 };
   if (spot) return { problem: 'Spot is available for GPU sandboxes only', status: 400 };
   if (autoPauseInterval > 0) return { problem: 'Auto-pause is not supported for sandboxes of class container', status: 400 };
   for (const [key, what] of NOT_YET) if (fields.filled(key)) return notYet(what);
 
+  // wire: zero stands for the default.
+  const build = buildInfo && 'value' in buildInfo
+    ? { ...buildInfo.value, cpu: cpu || DEFAULT_RESOURCES.cpu, memoryGiB: memory || DEFAULT_RESOURCES.memoryGiB, diskGiB: disk || DEFAULT_RESOURCES.diskGiB }
+    : null;
   return {
     value: {
-      name, snapshot, target, user, env, labels, public: isPublic, autoStopInterval, autoArchiveInterval, autoDeleteInterval, ttlMinutes,
+      name, snapshot, build, target, user, env, labels, public: isPublic, autoStopInterval, autoArchiveInterval, autoDeleteInterval, ttlMinutes,
       networkBlockAll, networkAllowList: cidrs && 'list' in cidrs && cidrs.list.length > 0 ? cidrs.list.join(',') : null,
     },
   };

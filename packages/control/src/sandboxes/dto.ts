@@ -1,4 +1,5 @@
 import type { SandboxDto, SandboxListItemDto } from '@paddock/contract';
+import { buildInfoDto } from '../snapshots/index.ts';
 import type { Sandbox } from './sandbox.ts';
 import { shownState } from './states.ts';
 
@@ -19,7 +20,7 @@ export function toListItem(sandbox: Sandbox, context: DtoContext): SandboxListIt
     sandboxClass: 'container',
     state: shownState(sandbox.state, sandbox.desiredState),
     desiredState: sandbox.desiredState,
-    snapshot: sandbox.snapshot,
+    snapshot: sandbox.snapshot ?? undefined,
     user: sandbox.osUser,
     errorReason: sandbox.errorReason ?? undefined,
     recoverable: sandbox.recoverable,
@@ -48,5 +49,6 @@ export function toListItem(sandbox: Sandbox, context: DtoContext): SandboxListIt
 }
 
 export function toDto(sandbox: Sandbox, context: DtoContext): SandboxDto {
-  return { ...toListItem(sandbox, context), env: sandbox.env, volumes: [] };
+  const { buildInfo } = sandbox;
+  return { ...toListItem(sandbox, context), env: sandbox.env, volumes: [], ...(buildInfo ? { buildInfo: buildInfoDto(buildInfo, sandbox.updatedAt) } : {}) };
 }

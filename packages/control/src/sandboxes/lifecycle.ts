@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { PaddockConfig } from '@paddock/contract';
 import type { Logger } from 'pino';
+import type { Database } from '../db/index.ts';
 import { ApiError, StatusError } from '../http/index.ts';
-import type { Organizations, OrganizationRules } from '../organizations/index.ts';
+import { entrypointOf, runnableEntrypoint, type Images } from '../images/index.ts';
+import { overPerSandboxLimit, type Organizations, type OrganizationRules, type ResourceAmounts } from '../organizations/index.ts';
 import type { Regions } from '../regions/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
-import type { Snapshots, UsableSnapshot } from '../snapshots/index.ts';
+import { shownUser, type Snapshots, type UsableSnapshot } from '../snapshots/index.ts';
 import type { Changes } from './changes.ts';
-import type { CreateRequest } from './create-request.ts';
+import type { BuildCreate, CreateRequest } from './create-request.ts';
 import { isEphemeral, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
-import { canMove, PENDING_STATES, type Trigger } from './states.ts';
+import { canMove, INITIAL, INITIAL_BUILD, PENDING_STATES, type Trigger } from './states.ts';
 import { NAME_TAKEN, type MovePatch, type SandboxStore } from './store.ts';
 import { addStart, type StartTrace, type Timing } from './timing.ts';
 import { newAuthToken } from './tokens.ts';
@@ -23,8 +25,6 @@ const START_WAIT_MS = 30_000;
 const STOP_WAIT_MS = 1_000;
 /** A row moves on between reading and writing once or twice at most, never this often. */
 const MOVE_ATTEMPTS = 10;
-/** wire: the user of the default images. */
-export const DEFAULT_USER = 'daytona';
 
 /** The warm pool as a create sees it. */
 export interface WarmSource {
@@ -35,6 +35,8 @@ export interface WarmSource {
 
 export interface LifecycleDeps {
   readonly config: Pick<PaddockConfig, 'defaultSnapshot'>;
+  readonly db: Pick<Database, 'tx'>;
+  readonly images: Images;
   readonly organizations: Organizations;
   readonly regions: Regions;
   readonly snapshots: Snapshots;
@@ -58,8 +60,9 @@ export class Lifecycle {
 
   create(organizationId: string, request: CreateRequest, timing: Timing): Promise<Sandbox> {
     return this.#deps.warm.whileCreating(async () => {
-      const wanted = await this.#resolve(organizationId, request);
+      const { wanted, initial } = await this.#resolve(organizationId, request);
       timing.mark('resolved');
+      if (initial === INITIAL_BUILD) return this.#insert(wanted, initial);
       return (await this.#createWarm(wanted, request, timing)) ?? this.#createCold(wanted, timing);
     });
   }
@@ -70,7 +73,7 @@ export class Lifecycle {
     if (!('snapshot' in found)) return null;
     const id = randomUUID();
     const sandbox: NewSandbox = {
-      ...this.#resourcesOf(found.snapshot), id, organizationId: NO_ORGANIZATION, name: id, regionId, osUser: DEFAULT_USER, env: {}, labels: {}, public: false,
+      ...materialOf(found.snapshot), id, organizationId: NO_ORGANIZATION, name: id, regionId, runnerId: this.#deps.runnerId, env: {}, labels: {}, public: false,
       autoStopInterval: 0, autoArchiveInterval: 0, autoDeleteInterval: -1, autoDestroyAt: null, networkBlockAll: false, networkAllowList: null,
       authToken: newAuthToken(), warmKey: null,
     };
@@ -122,8 +125,8 @@ export class Lifecycle {
   }
 
   /** wire: region, snapshot, suspension, quota, in this order. */
-  async #resolve(organizationId: string, request: CreateRequest): Promise<NewSandbox> {
-    const { organizations, regions, snapshots, config, runnerId } = this.#deps;
+  async #resolve(organizationId: string, request: CreateRequest): Promise<{ readonly wanted: NewSandbox; readonly initial: Initial }> {
+    const { organizations, regions, config, runnerId } = this.#deps;
     const rules = await organizations.rules(organizationId);
     if (!rules) throw new ApiError('WRONG_CONTEXT');
     let regionId = rules.defaultRegionId;
@@ -133,31 +136,47 @@ export class Lifecycle {
       regionId = region.id;
     }
     if (!regionId) throw new StatusError(400, 'This organization does not have a default region. Please set a default region before creating a sandbox.');
-    const found = await snapshots.findForCreate(organizationId, request.snapshot ?? config.defaultSnapshot, regionId);
-    if (!('snapshot' in found)) throw new StatusError(found.status, found.problem);
-    const { snapshot } = found;
-    if (rules.suspension) throw new StatusError(403, rules.suspension);
-    refuseOverQuota(snapshot, rules);
-    void snapshots.recordUse(snapshot.id).catch(() => undefined); // a statistic
     const id = randomUUID();
-    return {
-      ...this.#resourcesOf(snapshot), id, organizationId, name: request.name ?? id, regionId, runnerId, osUser: request.user ?? DEFAULT_USER,
+    const { material, initial } = request.build
+      ? await this.#build(organizationId, request.build, rules)
+      : { material: await this.#snapshot(organizationId, request.snapshot ?? config.defaultSnapshot, regionId, rules), initial: INITIAL };
+    const wanted: NewSandbox = {
+      ...material, id, organizationId, name: request.name ?? id, regionId, runnerId, ...(request.user === null ? {} : { osUser: request.user, userGiven: true }),
       env: request.env, labels: request.labels, public: request.public, autoStopInterval: request.autoStopInterval,
       autoArchiveInterval: request.autoArchiveInterval, autoDeleteInterval: request.autoDeleteInterval,
       autoDestroyAt: request.ttlMinutes > 0 ? new Date(Date.now() + request.ttlMinutes * 60_000) : null,
       networkBlockAll: request.networkBlockAll, networkAllowList: request.networkAllowList, authToken: newAuthToken(), warmKey: null,
     };
+    return { wanted, initial };
   }
 
-  #resourcesOf(snapshot: UsableSnapshot): Pick<NewSandbox, 'snapshot' | 'image' | 'entrypoint' | 'cpu' | 'memory' | 'disk' | 'runnerId'> {
-    const { name, image, entrypoint, cpu, memoryGiB, diskGiB } = snapshot;
-    return { snapshot: name, image, entrypoint, cpu, memory: memoryGiB, disk: diskGiB, runnerId: this.#deps.runnerId };
+  async #snapshot(organizationId: string, idOrName: string, regionId: string, rules: OrganizationRules): Promise<Material> {
+    const { snapshots } = this.#deps;
+    const found = await snapshots.findForCreate(organizationId, idOrName, regionId);
+    if (!('snapshot' in found)) throw new StatusError(found.status, found.problem);
+    const { snapshot } = found;
+    refuse(snapshot, rules);
+    void snapshots.recordUse(snapshot.id).catch(() => undefined); // a statistic
+    return materialOf(snapshot);
+  }
+
+  /** wire: when the image is there already the create is one like any other; otherwise it is answered before the build begins. */
+  async #build(organizationId: string, { dockerfile, contextHashes, cpu, memoryGiB, diskGiB }: BuildCreate, rules: OrganizationRules) {
+    const { db, images } = this.#deps;
+    refuse({ cpu, memoryGiB, diskGiB }, rules);
+    const image = await db.tx((tx) => images.wantBuild(tx, organizationId, { dockerfile, contextHashes }));
+    images.wake(image.name);
+    const material: Material = {
+      snapshot: null, buildInfo: { dockerfile, contextHashes, createdAt: new Date().toISOString() }, image: image.name,
+      entrypoint: runnableEntrypoint(entrypointOf(dockerfile)), osUser: shownUser(image.config), userGiven: false, cpu, memory: memoryGiB, disk: diskGiB,
+    };
+    return { material, initial: image.state === 'ready' ? INITIAL : INITIAL_BUILD };
   }
 
   /** @returns null when no sandbox waits that fits */
   async #createWarm(wanted: NewSandbox, request: CreateRequest, timing: Timing): Promise<Sandbox | null> {
     const { warm, store, changes, log } = this.#deps;
-    if (!warm.serves(wanted.snapshot)) return null;
+    if (wanted.snapshot === null || !warm.serves(wanted.snapshot)) return null;
     const adapt = Object.keys(wanted.env).length > 0 || wanted.networkBlockAll || wanted.networkAllowList !== null;
     const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted), adapt });
     if (claimed === NAME_TAKEN) throw nameTaken(wanted.name);
@@ -173,12 +192,11 @@ export class Lifecycle {
   }
 
   async #createCold(wanted: NewSandbox, timing: Timing): Promise<Sandbox> {
-    const { store, changes, startTrace } = this.#deps;
+    const { changes, startTrace } = this.#deps;
     const given = new AbortController();
-    const outcome = changes.next(wanted.id, (row) => row.state !== 'creating', START_WAIT_MS, given.signal);
+    const outcome = changes.next(wanted.id, (row) => row.state !== 'creating' && row.state !== 'pulling_snapshot', START_WAIT_MS, given.signal);
     try {
-      const inserted = await store.insert(wanted);
-      if (inserted === NAME_TAKEN) throw nameTaken(wanted.name);
+      const inserted = await this.#insert(wanted, INITIAL);
       timing.mark('row written');
       const result = (await outcome) ?? inserted;
       const trace = startTrace(wanted.id);
@@ -188,6 +206,12 @@ export class Lifecycle {
     } finally {
       given.abort();
     }
+  }
+
+  async #insert(wanted: NewSandbox, initial: Initial): Promise<Sandbox> {
+    const inserted = await this.#deps.store.insert(wanted, initial);
+    if (inserted === NAME_TAKEN) throw nameTaken(wanted.name);
+    return inserted;
   }
 
   async #startFrom(sandbox: Sandbox, trigger: 'start' | 'recover'): Promise<Sandbox> {
@@ -230,14 +254,22 @@ function refuseWhilePending(sandbox: Sandbox): void {
   if (PENDING_STATES.includes(sandbox.state)) throw new StatusError(409, 'Sandbox state change in progress');
 }
 
-/** wire: per-sandbox limits hold for what a snapshot asks for too; 400, never 402 or 429. */
-function refuseOverQuota(snapshot: UsableSnapshot, { maxPerSandbox: max }: OrganizationRules): void {
-  const over: ReadonlyArray<readonly [what: string, asked: number, allowed: number, unit: string]> = [
-    ['CPU', snapshot.cpu, max.cpu, ''], ['Memory', snapshot.memoryGiB, max.memoryGiB, 'GB'], ['Disk', snapshot.diskGiB, max.diskGiB, 'GB'],
-  ];
-  for (const [what, asked, allowed, unit] of over) {
-    if (asked > allowed) throw new StatusError(400, `${what} request ${asked}${unit} exceeds maximum allowed per sandbox (${allowed}${unit}).`);
-  }
+type Initial = typeof INITIAL | typeof INITIAL_BUILD;
+
+/** What a sandbox is made of. */
+type Material = Pick<NewSandbox, 'snapshot' | 'buildInfo' | 'image' | 'entrypoint' | 'osUser' | 'userGiven' | 'cpu' | 'memory' | 'disk'>;
+
+function materialOf({ name, image, entrypoint, osUser, imageUser, cpu, memoryGiB, diskGiB }: UsableSnapshot): Material {
+  return {
+    snapshot: name, buildInfo: null, image, entrypoint, osUser: osUser ?? imageUser, userGiven: osUser !== null, cpu, memory: memoryGiB, disk: diskGiB,
+  };
+}
+
+/** wire: a suspended organization, then what is too large. */
+function refuse(asked: ResourceAmounts, rules: OrganizationRules): void {
+  if (rules.suspension) throw new StatusError(403, rules.suspension);
+  const over = overPerSandboxLimit(asked, rules);
+  if (over) throw new StatusError(400, over);
 }
 
 function started(sandbox: Sandbox): Sandbox {

@@ -3,7 +3,7 @@ import type { Database } from '../db/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
 import { parseCidrList } from './cidr-list.ts';
 import { archiveInterval } from './create-request.ts';
-import { Fields } from './fields.ts';
+import { Fields } from '../http/fields.ts';
 import { networkPolicyOf, type Sandbox } from './sandbox.ts';
 import type { FieldPatch, SandboxStore } from './store.ts';
 import { newSigningKey } from './tokens.ts';

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunnerSandbox } from '@paddock/contract';
 import type { Logger } from 'pino';
 import type { Database } from '../db/index.ts';
+import type { Image, Images } from '../images/index.ts';
 import type { RunnerClient, RunnerFailure } from '../runners/client.ts';
 import { isEphemeral, isWarm, releasedName, specOf, type Sandbox } from './sandbox.ts';
 import { nextStep, PENDING_TIMEOUT_MS, type Trigger } from './states.ts';
@@ -33,12 +34,14 @@ const TRACES_KEPT = 256;
 /** What is in progress gets this long to end when the process stops; the next process finds the rest in the rows. */
 const STOP_MS = 2_000;
 
-type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again';
+/** `again`: nobody knows what came of it. `wait`: somebody else will wake us. */
+type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again' | 'wait';
 
 export interface ReconcilerDeps {
   readonly db: Pick<Database, 'withLock'>;
   readonly store: SandboxStore;
   readonly runner: RunnerClient;
+  readonly images: Pick<Images, 'get' | 'move'>;
   /** Written into `runner_id` of what this runner holds. */
   readonly runnerId: string;
   readonly log: Logger;
@@ -116,6 +119,14 @@ export class Reconciler {
     });
   }
 
+  /** Sandboxes may wait for the image. */
+  imageChanged(image: Image): void {
+    if (this.#stopped) return;
+    this.#deps.store.waitingFor(image.name).then((ids) => ids.forEach((id) => this.wake(id)), (error: unknown) => {
+      this.#deps.log.debug({ image: image.name, err: error }, 'sandboxes that wait for an image could not be read; the sweep finds them');
+    });
+  }
+
   /** Compares all rows with all that exists; repeated until it worked. */
   compare(): void {
     if (this.#stopped) return;
@@ -139,22 +150,27 @@ export class Reconciler {
         const step = nextStep(row.state, row.desiredState);
         if (!step) return;
         const outcome: Outcome = 'begin' in step ? { trigger: step.begin, patch: beginPatch(step.begin, row) } : await this.#act(step.do, row);
-        const late = outcome === 'again' && isLate(row);
-        if (outcome === 'again' && !late) throw new OutcomeOpen();
-        const { trigger, patch } = outcome === 'again' ? timedOut(row) : outcome;
+        const open = outcome === 'again' || outcome === 'wait';
+        if (open && !isLate(row)) {
+          if (outcome === 'again') throw new OutcomeOpen();
+          return;
+        }
+        const { trigger, patch } = open ? timedOut(row) : outcome;
         row = (await this.#deps.store.move(row, trigger, patch)) ?? (await this.#deps.store.byId(id));
       }
     });
   }
 
-  async #act(what: 'put' | 'stop' | 'delete', row: Sandbox): Promise<Outcome> {
+  async #act(what: 'image' | 'put' | 'stop' | 'delete', row: Sandbox): Promise<Outcome> {
     const { runner, runnerId } = this.#deps;
+    if (what === 'image') return this.#awaitImage(row);
     if (what === 'put') {
       const sentAt = performance.now();
       const started = await runner.put(specOf(row));
       if (started.ok) this.#keepTrace(row.id, { sentAt, answeredAt: performance.now(), steps: started.value.trace });
       const trigger = row.state === 'creating' ? 'created' : 'started';
       if (started.ok) return { trigger, patch: { runnerId, daemonVersion: started.value.toolboxVersion, errorReason: null, recoverable: false } };
+      if (row.state === 'creating' && NO_IMAGE.has(started.failure.code)) return this.#withoutImage(row, started.failure);
       // A disk that was there before the start still is: the sandbox can be recovered.
       return failed(started.failure, row.state === 'starting');
     }
@@ -167,6 +183,29 @@ export class Reconciler {
     const removed = await runner.remove(row.id);
     // Never an error state: a delete that did not work is a leak, so it is asked for again.
     return removed.ok ? { trigger: 'destroyed', patch: { runnerId: null, errorReason: null, recoverable: false } } : 'again';
+  }
+
+  /** Its image is being built or pulled: whoever does that wakes us when there is news. */
+  async #awaitImage(row: Sandbox): Promise<Outcome> {
+    const image = await this.#deps.images.get(row.image);
+    const isBuild = row.state !== 'pulling_snapshot';
+    if (image?.state === 'ready') {
+      const osUser = row.userGiven || !image.config?.user ? row.osUser : image.config.user;
+      return { trigger: 'imageReady', patch: { osUser, errorReason: null } };
+    }
+    if (!image || image.state === 'failed' || image.state === 'removing') {
+      return { trigger: isBuild ? 'buildFailed' : 'fail', patch: { errorReason: image?.reason ?? 'The image is gone; create the sandbox again', recoverable: false } };
+    }
+    return image.state === 'preparing' && row.state === 'pending_build' ? { trigger: 'building', patch: {} } : 'wait';
+  }
+
+  /** The runner has no such image, or none yet. */
+  async #withoutImage(row: Sandbox, failure: RunnerFailure): Promise<Outcome> {
+    const { images } = this.#deps;
+    const image = await images.get(row.image);
+    const lost = image?.state === 'ready' && failure.code === 'IMAGE_NOT_FOUND' && (await images.move(row.image, 'lost', { sizeBytes: null })) !== null;
+    if (lost || image?.state === 'pending' || image?.state === 'preparing') return { trigger: 'pulling', patch: {} };
+    return image?.state === 'failed' ? failed({ ...failure, code: 'IMAGE_NOT_FOUND', message: image.reason ?? failure.message }, false) : failed(failure, false);
   }
 
   #keepTrace(id: string, trace: StartTrace): void {
@@ -265,6 +304,8 @@ class OutcomeOpen extends Error {
 
 const LOST = 'The sandbox no longer exists on its runner';
 
+const NO_IMAGE: ReadonlySet<RunnerFailure['code']> = new Set(['IMAGE_NOT_READY', 'IMAGE_NOT_FOUND']);
+
 /** Failures that time may cure. */
 const TRANSIENT: ReadonlySet<RunnerFailure['code']> = new Set(['UNAVAILABLE', 'TIMEOUT', 'IMAGE_NOT_READY']);
 
@@ -279,7 +320,10 @@ function isLate(row: Sandbox): boolean {
 }
 
 function timedOut(row: Sandbox): { trigger: Trigger; patch: MovePatch } {
-  return { trigger: 'timeout', patch: { errorReason: `Timeout while ${row.state} sandbox`, recoverable: row.state !== 'creating' } };
+  const isBuild = row.state === 'pending_build' || row.state === 'building_snapshot';
+  if (isBuild) return { trigger: 'buildFailed', patch: { errorReason: 'Timeout while building snapshot for sandbox', recoverable: false } };
+  const hasDisk = row.state !== 'creating' && row.state !== 'pulling_snapshot';
+  return { trigger: 'timeout', patch: { errorReason: `Timeout while ${row.state} sandbox`, recoverable: hasDisk } };
 }
 
 function beginPatch(trigger: 'start' | 'stop' | 'destroy', row: Sandbox): MovePatch {

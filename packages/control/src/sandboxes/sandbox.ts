@@ -1,4 +1,5 @@
 import type { DesiredState, NetworkPolicy, SandboxSpec, SandboxState } from '@paddock/contract';
+import type { BuildInfo } from '../snapshots/index.ts';
 
 /** Owner of sandboxes that wait in a warm pool. */
 export const NO_ORGANIZATION = '00000000-0000-0000-0000-000000000000';
@@ -9,12 +10,17 @@ export interface Sandbox {
   readonly organizationId: string;
   readonly name: string;
   readonly regionId: string;
-  /** Name of the snapshot. */
-  readonly snapshot: string;
+  /** Name of the snapshot; null when it was built from a Dockerfile. */
+  readonly snapshot: string | null;
+  /** What it was built from. */
+  readonly buildInfo: BuildInfo | null;
   /** Name of the image in the runner's store. */
   readonly image: string;
   readonly entrypoint: readonly string[] | null;
+  /** As shown: the one that was asked for, else what is known of the image. */
   readonly osUser: string;
+  /** `osUser` was asked for; otherwise the image decides. */
+  readonly userGiven: boolean;
   readonly env: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly public: boolean;
@@ -51,7 +57,7 @@ export interface Sandbox {
 /** What an insert decides; the rest of the row has its defaults. */
 export type NewSandbox = Pick<
   Sandbox,
-  | 'id' | 'organizationId' | 'name' | 'regionId' | 'snapshot' | 'image' | 'entrypoint' | 'osUser' | 'env' | 'labels' | 'public' | 'cpu' | 'memory' | 'disk'
+  | 'id' | 'organizationId' | 'name' | 'regionId' | 'snapshot' | 'buildInfo' | 'image' | 'entrypoint' | 'osUser' | 'userGiven' | 'env' | 'labels' | 'public' | 'cpu' | 'memory' | 'disk'
   | 'autoStopInterval' | 'autoArchiveInterval' | 'autoDeleteInterval' | 'autoDestroyAt' | 'networkBlockAll' | 'networkAllowList' | 'runnerId' | 'authToken' | 'warmKey'
 >;
 
@@ -77,7 +83,7 @@ export function specOf(sandbox: Sandbox): SandboxSpec {
   return {
     id: sandbox.id,
     image: sandbox.image,
-    user: sandbox.osUser,
+    user: sandbox.userGiven ? sandbox.osUser : null,
     env: sandbox.env,
     cpu: sandbox.cpu,
     memoryGiB: sandbox.memory,

@@ -8,6 +8,9 @@ import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } 
  *  create ▶ creating ─created▶ started ─stop▶ stopping ─stopped▶ stopped ─start▶ starting ─started▶ started
  *                                 └───────────── exited ───────────▶┘
  *  every state ─destroy▶ destroying ─destroyed▶ destroyed
+ *
+ *  from a Dockerfile: pending_build ─building▶ building_snapshot ─imageReady▶ creating; ─buildFailed▶ build_failed
+ *  image not on the runner: creating ─pulling▶ pulling_snapshot ─imageReady▶ creating
  * ```
  *
  * A move is decided by whoever has the trigger (a request, the reconciler, a clock, the runner's report) and written by the
@@ -15,7 +18,7 @@ import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } 
  * reconciler looks at nothing but the row to know what to do next, so it can be killed anywhere.
  */
 export type Trigger =
-  | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim' | 'claimUnready'
+  | 'building' | 'pulling' | 'imageReady' | 'buildFailed' | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim' | 'claimUnready'
   | 'destroy' | 'destroyed';
 
 export interface Move {
@@ -25,12 +28,18 @@ export interface Move {
   readonly desired: DesiredState | 'keep';
 }
 
-/** State of a row when it is inserted. */
+/** State of a row when it is inserted. wire: clients read build logs only if the reply to their create says `pending_build`. */
 export const INITIAL = { state: 'creating', desiredState: 'started' } as const;
+export const INITIAL_BUILD = { state: 'pending_build', desiredState: 'started' } as const;
 
 const DESTROYABLE = SANDBOX_STATES.filter((state) => state !== 'destroyed' && state !== 'destroying');
 
 export const MOVES: Readonly<Record<Trigger, Move>> = {
+  building: { from: ['pending_build'], to: 'building_snapshot', desired: 'keep' },
+  /** The runner has no such image (any more). */
+  pulling: { from: ['creating'], to: 'pulling_snapshot', desired: 'keep' },
+  imageReady: { from: ['pending_build', 'building_snapshot', 'pulling_snapshot'], to: 'creating', desired: 'keep' },
+  buildFailed: { from: ['pending_build', 'building_snapshot'], to: 'build_failed', desired: 'keep' },
   created: { from: ['creating'], to: 'started', desired: 'keep' },
   start: { from: ['stopped'], to: 'starting', desired: 'started' },
   started: { from: ['starting'], to: 'started', desired: 'keep' },
@@ -39,8 +48,8 @@ export const MOVES: Readonly<Record<Trigger, Move>> = {
   /** wire: a sandbox whose main process ended by itself becomes stopped/stopped and is not restarted. */
   exited: { from: ['started'], to: 'stopped', desired: 'stopped' },
   recover: { from: ['error'], to: 'starting', desired: 'started' },
-  fail: { from: ['creating', 'starting', 'stopping'], to: 'error', desired: 'keep' },
-  timeout: { from: ['creating', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  fail: { from: ['creating', 'pulling_snapshot', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  timeout: { from: ['creating', 'pulling_snapshot', 'starting', 'stopping'], to: 'error', desired: 'keep' },
   /** The runner has no disk of it any more, or one that can neither run nor be called stopped. */
   lost: { from: ['started', 'stopped', 'starting', 'stopping'], to: 'error', desired: 'keep' },
   /** A warm sandbox gets its owner; its state does not change but its event is sent. */
@@ -57,11 +66,14 @@ export function canMove(trigger: Trigger, state: SandboxState): boolean {
 
 /** What the reconciler does with a row. `begin` names the move that makes the wanted end pending. */
 export type Step =
-  | { readonly do: 'put' | 'stop' | 'delete' }
+  | { readonly do: 'image' | 'put' | 'stop' | 'delete' }
   | { readonly begin: 'start' | 'stop' | 'destroy' }
   | null;
 
 const PENDING: Partial<Readonly<Record<SandboxState, Step>>> = {
+  pending_build: { do: 'image' },
+  building_snapshot: { do: 'image' },
+  pulling_snapshot: { do: 'image' },
   creating: { do: 'put' },
   starting: { do: 'put' },
   stopping: { do: 'stop' },
@@ -84,10 +96,14 @@ export function nextStep(state: SandboxState, desired: DesiredState): Step {
  * How long a state may be pending before the sandbox is declared failed (`timeout`), counted from the last state change.
  * - creating, starting 2 min: a cold start takes about 100 ms; two minutes outlast a restart of the runner and of
  *   PostgreSQL together. Shorter would turn such a restart into failed sandboxes, longer only delays bad news.
+ * - pulling_snapshot 30 min, builds 60 min: wire.
  * - stopping 1 min: the runner kills after 10 s, so six times that means it cannot.
  * - destroying has none: giving up would leak; it is retried until the runner confirms.
  */
 export const PENDING_TIMEOUT_MS: Partial<Readonly<Record<SandboxState, number>>> = {
+  pending_build: 3_600_000,
+  building_snapshot: 3_600_000,
+  pulling_snapshot: 1_800_000,
   creating: 120_000,
   starting: 120_000,
   stopping: 60_000,
@@ -130,6 +146,6 @@ export function violations(row: { state: SandboxState; desiredState: DesiredStat
   if (!DESIRED_STATES.includes(row.desiredState)) broken.push(`unknown desired state ${row.desiredState}`);
   if (!mayExist(row.state) && row.runnerId !== null) broken.push(`${row.state} but still on runner ${row.runnerId}`);
   if ((row.state === 'destroying' || row.state === 'destroyed') && row.desiredState !== 'destroyed') broken.push(`${row.state} but desired ${row.desiredState}`);
-  if (row.state === 'error' && !row.errorReason) broken.push('error without a reason');
+  if ((row.state === 'error' || row.state === 'build_failed') && !row.errorReason) broken.push('error without a reason');
   return broken;
 }

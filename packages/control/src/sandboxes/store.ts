@@ -19,7 +19,7 @@ export interface OutboxEntry {
 
 /** Columns that a move may set besides the state. */
 export type MovePatch = Partial<Pick<
-  Sandbox, 'errorReason' | 'recoverable' | 'forceStop' | 'runnerId' | 'daemonVersion' | 'authToken' | 'name' | 'warmKey'
+  Sandbox, 'errorReason' | 'recoverable' | 'forceStop' | 'runnerId' | 'daemonVersion' | 'authToken' | 'name' | 'warmKey' | 'osUser'
 >>;
 
 /** Columns that change without a move: no revision, no event. */
@@ -61,8 +61,8 @@ export class SandboxStore {
     this.#onCommit = onCommit;
   }
 
-  async insert(sandbox: NewSandbox): Promise<Sandbox | typeof NAME_TAKEN> {
-    const values: Record<string, unknown> = { ...sandbox, ...INITIAL };
+  async insert(sandbox: NewSandbox, initial: Pick<Sandbox, 'state' | 'desiredState'> = INITIAL): Promise<Sandbox | typeof NAME_TAKEN> {
+    const values: Record<string, unknown> = { ...sandbox, ...initial };
     const fields = Object.keys(values) as (keyof Sandbox)[];
     const text = `
       with s as (
@@ -185,6 +185,12 @@ export class SandboxStore {
         state in (${PENDING_STATES.map((state) => `'${state}'`).join(', ')}) or desired_state = 'destroyed'
         or (state, desired_state) in (('started', 'stopped'), ('stopped', 'started')))`;
     return (await this.#db.query(plan<{ id: string }>('sandbox-pending', text))).map(({ id }) => id);
+  }
+
+  /** Ids of sandboxes that cannot go on without the image. */
+  async waitingFor(image: string): Promise<readonly string[]> {
+    const text = `select id from sandboxes where image = $1 and state in ('pending_build', 'building_snapshot', 'pulling_snapshot')`;
+    return (await this.#db.query(plan<{ id: string }>('sandbox-waiting-for-image', text, [image]))).map(({ id }) => id);
   }
 
   /** State of every row that may have something on the runner. */

@@ -7,7 +7,7 @@ const used = (organizationId: string) => plan<{ regionId: string; cpu: number; m
   select region_id as "regionId",
     coalesce(sum(cpu) filter (where state not in ('stopped')), 0) as cpu, coalesce(sum(memory) filter (where state not in ('stopped')), 0) as memory,
     coalesce(sum(disk), 0) as disk
-  from sandboxes where organization_id = $1 and state not in ('destroyed', 'destroying', 'error', 'archived') group by region_id`, [organizationId]);
+  from sandboxes where organization_id = $1 and state not in ('destroyed', 'destroying', 'error', 'build_failed', 'archived') group by region_id`, [organizationId]);
 
 /** What the sandboxes of an organization use, against what the runner has. */
 export function usageSource(db: Queryable, runnerInfo: () => Promise<RunnerInfo | null>): UsageSource {

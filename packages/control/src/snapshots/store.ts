@@ -1,30 +1,14 @@
-import type { ListSnapshotsQuery, SnapshotState } from '@paddock/contract';
+import type { ListSnapshotsQuery, RunnerImageConfig, SnapshotState } from '@paddock/contract';
 import { plan, unnamedPlan, type Plan } from '../db/index.ts';
+import type { SnapshotRow } from './snapshot.ts';
+import { COUNTED, FOLLOWING } from './states.ts';
 
-export interface SnapshotRow {
-  id: string;
-  organization_id: string;
-  general: boolean;
-  name: string;
-  image: string;
-  state: SnapshotState;
-  error_reason: string | null;
-  size_bytes: number | null;
-  entrypoint: string[] | null;
-  cpu: number;
-  gpu: number;
-  memory_gib: number;
-  disk_gib: number;
-  sandbox_class: string;
-  region_ids: string[];
-  source_sandbox_id: string | null;
-  created_at: Date;
-  updated_at: Date;
-  last_used_at: Date | null;
-}
-
-const COLUMNS = `id, organization_id, general, name, image, state, error_reason, size_bytes, entrypoint, cpu, gpu, memory_gib, disk_gib,
-  sandbox_class, region_ids, source_sandbox_id, created_at, updated_at, last_used_at`;
+const NAMES = [
+  'id', 'organization_id', 'general', 'name', 'image', 'image_name', 'ref', 'build_info', 'state', 'error_reason', 'size_bytes', 'entrypoint', 'cpu', 'gpu', 'gpu_type',
+  'memory_gib', 'disk_gib', 'os_user', 'sandbox_class', 'region_ids', 'source_sandbox_id', 'attempts', 'retry_at', 'created_at', 'updated_at', 'last_used_at',
+];
+const COLUMNS = NAMES.join(', ');
+const OF_S = NAMES.map((name) => `s.${name}`).join(', ');
 
 /** wire: by id or name, one's own before a general one. A name may look like an id, so an id match goes first. */
 export const snapshotByReference = (organizationId: string, reference: string) => plan<SnapshotRow>('snapshots_by_reference', `
@@ -60,17 +44,82 @@ function filter(organizationId: string, query: ListSnapshotsQuery): { where: str
   return { where: conditions.join(' AND '), values };
 }
 
-/** Own snapshots only: the general ones count against nobody. */
+/** wire: own snapshots only, and none that failed or sleeps; the general ones count against nobody. */
 export const ownSnapshotCount = (organizationId: string) => plan<{ total: number }>('snapshots_own_count',
-  'SELECT count(*) AS total FROM snapshots WHERE organization_id = $1 AND NOT general', [organizationId]);
+  'SELECT count(*) AS total FROM snapshots WHERE organization_id = $1 AND NOT general AND state = ANY ($2)', [organizationId, COUNTED]);
 
-/** @returns only rows that change: the state they had comes back as old_state */
-export const setImageState = (image: string, state: SnapshotState, reason: string | null, sizeBytes: number | null) => plan<SnapshotRow & { old_state: SnapshotState }>('snapshots_image_state', `
-  WITH old AS (SELECT id AS old_id, state AS old_state FROM snapshots WHERE image = $1 AND state IN ('pending', 'pulling', 'active', 'error') FOR UPDATE)
-  UPDATE snapshots SET state = $2, error_reason = $3, size_bytes = coalesce($4, size_bytes), updated_at = now()
-  FROM old
-  WHERE id = old.old_id AND (state, error_reason) IS DISTINCT FROM ($2, $3)
-  RETURNING ${COLUMNS}, old_state`, [image, state, reason, sizeBytes]);
+/** Whoever holds it counts and inserts alone in the organization. */
+export const lockQuota = (organizationId: string) => plan('snapshots_lock_quota',
+  `SELECT pg_advisory_xact_lock(hashtextextended('snapshots ' || $1, 0))`, [organizationId]);
+
+/** What is needed of a snapshot to make a sandbox, with its image's configuration. */
+export const snapshotForCreate = (organizationId: string, reference: string) => plan<SnapshotRow & { image_config: RunnerImageConfig | null }>('snapshots_for_create', `
+  SELECT ${OF_S}, i.config AS image_config
+  FROM snapshots s LEFT JOIN images i ON i.name = s.image
+  WHERE (s.organization_id = $1 OR s.general) AND (s.id = CASE WHEN $2 ~ '^[0-9a-fA-F-]{36}$' AND pg_input_is_valid($2, 'uuid') THEN $2::uuid END OR s.name = $2)
+  ORDER BY (s.name <> $2) DESC, (s.organization_id = $1) DESC LIMIT 1`, [organizationId, reference]);
+
+export const snapshotById = (id: string) => plan<SnapshotRow>('snapshots_by_id', `SELECT ${COLUMNS} FROM snapshots WHERE id = $1`, [id]);
+
+export type NewSnapshot = Omit<SnapshotRow, 'general' | 'error_reason' | 'attempts' | 'retry_at' | 'created_at' | 'updated_at' | 'last_used_at'>;
+
+export const insertSnapshot = (row: NewSnapshot) => plan<SnapshotRow>('snapshots_insert', `
+  INSERT INTO snapshots (id, organization_id, name, image, image_name, ref, build_info, state, size_bytes, entrypoint, cpu, gpu, gpu_type, memory_gib, disk_gib,
+    os_user, sandbox_class, region_ids, source_sandbox_id)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+  ON CONFLICT (organization_id, name) DO NOTHING RETURNING ${COLUMNS}`,
+[row.id, row.organization_id, row.name, row.image, row.image_name, row.ref, row.build_info && JSON.stringify(row.build_info), row.state, row.size_bytes, row.entrypoint,
+  row.cpu, row.gpu, row.gpu_type, row.memory_gib, row.disk_gib, row.os_user, row.sandbox_class, row.region_ids, row.source_sandbox_id]);
+
+/** Columns that change with a move. */
+export interface SnapshotPatch {
+  readonly image: string | null;
+  readonly ref: string | null;
+  readonly errorReason: string | null;
+  readonly sizeBytes: number | null;
+  readonly entrypoint: readonly string[] | null;
+  readonly attempts: number;
+  readonly retryAt: Date | null;
+}
+
+/** @returns nothing when the row is in none of the states it may change from */
+export const changeSnapshot = (row: SnapshotRow, from: readonly SnapshotState[], state: SnapshotState, patch: Partial<SnapshotPatch>) => {
+  const next: SnapshotPatch = {
+    image: row.image, ref: row.ref, errorReason: row.error_reason, sizeBytes: row.size_bytes, entrypoint: row.entrypoint, attempts: row.attempts, retryAt: row.retry_at,
+    ...patch,
+  };
+  return plan<SnapshotRow>('snapshots_change', `
+    UPDATE snapshots SET state = $3, image = $4, ref = $5, error_reason = $6, size_bytes = $7, entrypoint = $8, attempts = $9, retry_at = $10, updated_at = now()
+    WHERE id = $1 AND state = ANY ($2) RETURNING ${COLUMNS}`,
+  [row.id, from, state, next.image, next.ref, next.errorReason, next.sizeBytes, next.entrypoint, next.attempts, next.retryAt]);
+};
+
+/** Locked until the image's own change is committed, in an order that all use. */
+export const snapshotsOfImage = (image: string) => plan<SnapshotRow & { max_snapshot_size_gib: number }>('snapshots_of_image', `
+  SELECT ${OF_S}, o.max_snapshot_size_gib
+  FROM snapshots s JOIN organizations o ON o.id = s.organization_id
+  WHERE s.image = $1 AND s.state = ANY ($2) ORDER BY s.id FOR UPDATE OF s`, [image, FOLLOWING]);
+
+/** Those that are looked up in a registry, or are to be removed. */
+export const unfinishedSnapshots = plan<{ id: string }>('snapshots_unfinished', `SELECT id FROM snapshots WHERE (state = 'pending' AND image IS NULL) OR state = 'removing'`);
+
+export const deleteSnapshot = (id: string) => plan<SnapshotRow>('snapshots_delete', `DELETE FROM snapshots WHERE id = $1 AND state = 'removing' RETURNING ${COLUMNS}`, [id]);
+
+export const setGeneral = (id: string, general: boolean) => plan<SnapshotRow>('snapshots_general', `
+  UPDATE snapshots SET general = $2, updated_at = now() WHERE id = $1 AND state <> 'removing' RETURNING ${COLUMNS}`, [id, general]);
+
+/** wire: active, not general, neither used nor made within the organization's limit (two weeks). */
+export const unusedSnapshots = (now: Date, limit: number) => plan<SnapshotRow>('snapshots_unused', `
+  SELECT ${OF_S}
+  FROM snapshots s JOIN organizations o ON o.id = s.organization_id
+  WHERE s.state = 'active' AND NOT s.general AND o.snapshot_deactivation_timeout_minutes > 0
+    AND greatest(s.created_at, s.last_used_at) < $1::timestamptz - o.snapshot_deactivation_timeout_minutes * interval '1 minute'
+  ORDER BY s.last_used_at NULLS FIRST LIMIT $2`, [now, limit]);
+
+/** wire: nothing is made of the image, by whatever name it is called. */
+export const imageIsUsed = (image: string) => plan<{ used: boolean }>('snapshots_image_used', `
+  SELECT EXISTS (SELECT 1 FROM snapshots WHERE state <> 'removing' AND $1 IN (image, image_name, ref))
+    OR EXISTS (SELECT 1 FROM sandboxes WHERE state <> 'destroyed' AND image = $1) AS used`, [image]);
 
 export const recordSnapshotUse = (id: string) => plan('snapshots_use', `
   UPDATE snapshots SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '10 seconds')`, [id]);

@@ -48,8 +48,9 @@ alter table organizations add column max_snapshot_size_gib integer not null defa
 alter table sandboxes alter column snapshot drop not null;
 alter table sandboxes
   add column build_info jsonb,
-  -- Asked for by the request; otherwise the image decides once it is there.
-  add column user_given boolean not null default false;
+  -- Asked for by the request; otherwise the image decides. Rows of earlier releases keep the user they have.
+  add column user_given boolean not null default true;
+alter table sandboxes alter column user_given set default false;
 create index sandboxes_image on sandboxes (image) where state <> 'destroyed';
 create index sandboxes_waiting on sandboxes (state_changed_at) where state in ('pending_build', 'building_snapshot', 'pulling_snapshot');
 `,

@@ -38,14 +38,6 @@ export function readRoutes(api: ApiServer, { lifecycle, lists, toDto, toListItem
     return { url: toolboxProxyUrl };
   });
 
-  // wire: 404 for a sandbox that was not built from a Dockerfile, and none is yet.
-  for (const [path, operationId] of [['build-logs-url', 'getBuildLogsUrl'], ['build-logs', 'getBuildLogs']] as const) {
-    api.get(`/sandbox/:sandboxIdOrName/${path}`, { schema: document(operationId, Type.Object({ url: Type.String() })) }, async (request) => {
-      const { id } = await lifecycle.find(principalOf(request).organizationId, (request.params as { sandboxIdOrName: string }).sandboxIdOrName);
-      throw new StatusError(404, `Sandbox with ID ${id} has no build info`);
-    });
-  }
-
   // wire: sandboxes of class container have no forks, hence no parents.
   for (const [path, operationId] of [['forks', 'getSandboxForks'], ['ancestors', 'getSandboxAncestors']] as const) {
     api.get(`/sandbox/:sandboxIdOrName/${path}`, { schema: document(operationId, Type.Array(SandboxDto)) }, async (request) => {

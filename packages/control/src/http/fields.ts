@@ -1,4 +1,4 @@
-import { displayTextProblem } from '../http/display-text.ts';
+import { displayTextProblem } from './display-text.ts';
 
 /** Sizes that a request may hold. Generous for people, small enough that a row and an event stay a few hundred KiB at most. */
 const LIMITS = {
@@ -47,6 +47,23 @@ export class Fields {
     if (typeof value !== 'string') return this.#wrong(`${key} must be a string`);
     if (value.length > maxLength) return this.#wrong(`${key} must be shorter than or equal to ${maxLength} characters`);
     if (value.includes('\0')) return this.#wrong(`${key} must not contain control characters`);
+    return value;
+  }
+
+  /** A list of texts; one text counts as a list of it. */
+  texts(key: string, maxItems: number): readonly string[] | null {
+    const value = this.#body[key];
+    if (value === undefined || value === null) return null;
+    const list: unknown[] = Array.isArray(value) ? value : [value];
+    if (!list.every((item): item is string => typeof item === 'string')) return this.#wrong(`each value in ${key} must be a string`);
+    if (list.length > maxItems) return this.#wrong(`${key} must contain no more than ${maxItems} elements`);
+    if (list.some((item) => item.length > LIMITS.labelValue || item.includes('\0'))) return this.#wrong(`each value in ${key} must be a text of at most ${LIMITS.labelValue} characters`);
+    return list;
+  }
+
+  object(key: string): unknown {
+    const value = this.#body[key];
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return this.#wrong(`${key} must be an object`);
     return value;
   }
 

@@ -1,0 +1,72 @@
+import type { ControlContext } from './context.ts';
+import type { Domain } from './http/index.ts';
+import { followLog, hostOf, ImageReconciler, type BuildContexts, type RegistryCredentials } from './images/index.ts';
+import { followImages, type ImageFollower, type RunnerClient } from './runners/index.ts';
+import type { Sandbox } from './sandboxes/index.ts';
+import { BuildLogUrls, logRoutes, SnapshotPulls } from './snapshots/index.ts';
+
+/** What brings images into the runner's store: reconciler, look-ups in registries, build logs. */
+export interface ImagePlane {
+  readonly domain: Domain;
+  readonly follower: ImageFollower;
+  start(): void;
+  stop(): void;
+}
+
+interface SandboxLookups {
+  readonly sandboxes: { byId(id: string): Promise<Sandbox | null> };
+  readonly findSandbox: (organizationId: string, idOrName: string) => Promise<Sandbox>;
+}
+
+/** The runner fetches contexts when it begins; a build that waits for its turn has this long. */
+const CONTEXT_URL_SECONDS = 6 * 3_600;
+
+export async function createImagePlane(context: ControlContext, runner: RunnerClient, { sandboxes, findSandbox }: SandboxLookups): Promise<ImagePlane> {
+  const { db, images, snapshots, organizations, settings, config, log } = context;
+  const credentials = credentialsOf(context);
+  const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), log });
+  images.useReconciler(reconciler);
+  const pulls = new SnapshotPulls({
+    db, snapshots, images, runner, credentials, log, maxSizeGiB: async (id) => (await organizations.rules(id))?.maxSnapshotSizeGiB ?? 0,
+  });
+  const follower = followImages(runner, reconciler, log);
+  const urls = new BuildLogUrls(await settings.secret('build-logs'), config.publicUrl);
+  const view = ({ id, image, buildInfo }: Sandbox) => ({ id, image, built: buildInfo !== null });
+  return {
+    domain: (api) => logRoutes(api, {
+      snapshots, urls,
+      log: (image, follow, signal) => followLog({ images, runner }, image, follow, signal),
+      findSandbox: async (organizationId, idOrName) => view(await findSandbox(organizationId, idOrName)),
+      async imageOfSandbox(id) {
+        const sandbox = await sandboxes.byId(id);
+        return sandbox?.buildInfo ? sandbox.image : null;
+      },
+    }),
+    follower,
+    start() {
+      reconciler.start();
+      pulls.start();
+    },
+    stop() {
+      follower.stop();
+      reconciler.stop();
+      pulls.stop();
+    },
+  };
+}
+
+function credentialsOf({ dockerRegistries }: ControlContext): RegistryCredentials {
+  return {
+    access: async (organizationId, reference) => ({ reference, auth: await dockerRegistries.authFor(organizationId, hostOf(reference)) }),
+    authsFor: (organizationId) => dockerRegistries.authsFor(organizationId),
+  };
+}
+
+function contextsOf({ objects }: ControlContext): BuildContexts {
+  return {
+    async urlOf(organizationId, hash) {
+      const key = `${organizationId}/${hash}/context.tar`;
+      return (await objects.blobs().head(key)) ? objects.urlFor(key, CONTEXT_URL_SECONDS) : null;
+    },
+  };
+}

@@ -1,0 +1,7 @@
+/** Images in the runner's store, as the control plane wants them. */
+export { buildReference, type BuildRequest, type Image } from './image.ts';
+export { followLog } from './log.ts';
+export { Images } from './images.ts';
+export { ImageReconciler, type ImageReconcilerDeps } from './reconciler.ts';
+export { entrypointOf, hostOf, IDLE_ENTRYPOINT, imageNameProblem, isSnapshotName, runnableEntrypoint } from './references.ts';
+export type { BuildContexts, RegistryCredentials } from './sources.ts';

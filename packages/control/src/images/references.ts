@@ -1,0 +1,64 @@
+/** References to images as people write them: `[host/]repository[:tag][@digest]`. */
+
+const DIGEST = /@sha256:[a-f0-9]{64}$/;
+/** wire: names of images and snapshots. */
+const REFERENCE = /^[a-zA-Z0-9_.\-:]+(\/[a-zA-Z0-9_.\-:]+)*(@sha256:[a-f0-9]{64})?$/;
+
+/** Host of a reference. The first part is one when it has a dot or a port or is localhost; otherwise it is Docker Hub. */
+export function hostOf(reference: string): string {
+  const [first = '', ...rest] = reference.split('/');
+  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
+}
+
+/** wire: a tag or a digest must be there, and the tag must not move by convention. @returns what is wrong */
+export function imageNameProblem(name: string): string | null {
+  if (!REFERENCE.test(name) || name.length > 512) return 'Invalid image name format. Must be lowercase, may contain digits, dots, dashes, and single slashes between components';
+  if (DIGEST.test(name)) return null;
+  const last = name.slice(name.lastIndexOf('/') + 1);
+  const colon = last.indexOf(':');
+  const tag = colon < 0 ? '' : last.slice(colon + 1);
+  if (tag === '') return 'Image name must include a tag (e.g., ubuntu:22.04) or digest (@sha256:...)';
+  if (tag === 'latest') return 'Images with tag ":latest" are not allowed';
+  return null;
+}
+
+/** wire: as image names, but a tag is no must. */
+export function isSnapshotName(name: string): boolean {
+  return REFERENCE.test(name) && name.length <= 255;
+}
+
+const FROM = /^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)/gim;
+const OURS = /^paddock\/([a-z0-9][a-z0-9-]*)(?::[\w.-]+)?$/;
+
+/** Recipes of ours that a Dockerfile builds on: `paddock/<recipe>`, as it is written → name in the runner's store. */
+export function localBases(dockerfile: string): Record<string, string> {
+  const bases: Record<string, string> = {};
+  for (const [, reference = ''] of dockerfile.matchAll(FROM)) {
+    const recipe = OURS.exec(reference)?.[1];
+    if (recipe) bases[reference] = recipe;
+  }
+  return bases;
+}
+
+/**
+ * wire: what a build's snapshot shows as its entrypoint: the last `ENTRYPOINT` of the Dockerfile, a JSON list or one text, else a
+ * process that does nothing for ever.
+ */
+export function entrypointOf(dockerfile: string): string[] {
+  const last = [...dockerfile.matchAll(/^[ \t]*ENTRYPOINT[ \t]+(.+)$/gim)].at(-1)?.[1]?.trim();
+  if (last === undefined) return [...IDLE_ENTRYPOINT];
+  try {
+    const parsed: unknown = JSON.parse(last);
+    if (Array.isArray(parsed) && parsed.every((word) => typeof word === 'string')) return parsed;
+  } catch {
+    // the shell form
+  }
+  return [last];
+}
+
+export const IDLE_ENTRYPOINT: readonly string[] = ['sleep', 'infinity'];
+
+/** A process that only waits for ever costs memory and changes nothing: it is not started. */
+export function runnableEntrypoint(entrypoint: readonly string[] | null): readonly string[] | null {
+  return entrypoint?.join(' ') === IDLE_ENTRYPOINT.join(' ') ? null : entrypoint;
+}

@@ -1,0 +1,44 @@
+import type { ImageSource, RegistryAuth } from '@paddock/contract';
+import { localBases } from './references.ts';
+import type { Image } from './image.ts';
+
+/** Credentials of an organization's registries, as they are at the moment of asking. */
+export interface RegistryCredentials {
+  /**
+   * How the runner gets at what the user calls `reference`. Throws StatusError(400) with a sentence for the user when there is
+   * a credential that cannot be had.
+   * @returns the reference as the runner must write it; `auth` null: anonymously
+   */
+  access(organizationId: string, reference: string): Promise<{ readonly reference: string; readonly auth: RegistryAuth | null }>;
+  authsFor(organizationId: string): Promise<readonly RegistryAuth[]>;
+}
+
+/** Build contexts that clients uploaded. */
+export interface BuildContexts {
+  /** Address under which the runner can read the tar for the next hours; null: nobody uploaded it. */
+  urlOf(organizationId: string, hash: string): Promise<string | null>;
+}
+
+export type Resolved = { readonly source: ImageSource } | { readonly problem: string };
+
+/** Completes what is kept of a source with what must not be kept: credentials and addresses that expire. */
+export async function resolveSource(image: Image, credentials: RegistryCredentials, contexts: BuildContexts): Promise<Resolved> {
+  const { source, organizationId } = image;
+  if (source.kind === 'recipe' || source.kind === 'sandbox') return { source };
+  if (organizationId === null) return { problem: 'The image belongs to no organization' };
+  if (source.kind === 'registry') {
+    return { source: { kind: 'registry', ...(await credentials.access(organizationId, source.reference)) } };
+  }
+  const urls: string[] = [];
+  for (const hash of source.contextHashes) {
+    const url = await contexts.urlOf(organizationId, hash);
+    if (url === null) return { problem: `Build context ${hash} was not found in object storage. Upload it again and repeat the build.` };
+    urls.push(url);
+  }
+  return {
+    source: {
+      kind: 'build', organizationId, dockerfile: source.dockerfile, contexts: urls, auths: await credentials.authsFor(organizationId),
+      localBases: localBases(source.dockerfile),
+    },
+  };
+}
