@@ -1,0 +1,268 @@
+/** Reads from registries (OCI distribution, pull): mirrors first, credentials only where they belong, everything verified, what may pass tried again. */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PaddockConfig, RegistryAuth } from '@paddock/contract';
+import { authorize } from './authorization.ts';
+import { readBody, silenceBound } from './bodies.ts';
+import { RegistryError } from './errors.ts';
+import { ACCEPT, CONFIG_LIMIT, HERE, parseConfig, parseManifest, type Descriptor, type ImageDocument, type Manifest } from './manifest.ts';
+import { DOCKER_HUB, normalHost, parseReference, sameHost, type Reference } from './reference.ts';
+import { exchange, isLocalHost, type Trust } from './transport.ts';
+
+export type RegistrySettings = Pick<PaddockConfig['registries'], 'insecure' | 'mirrors'>;
+
+export interface ResolvedImage {
+  /** `host/repository@sha256:…`. */
+  readonly reference: string;
+  readonly digest: string;
+  readonly manifest: Manifest;
+  readonly document: ImageDocument;
+  readonly sizeBytes: number;
+}
+
+/** distribution-spec: registries should take and give manifests of up to 4 MiB. */
+const MANIFEST_LIMIT = 4 * 1024 ** 2;
+
+/** A list may point to a list, as multi-platform builds of multi-platform bases do. */
+const MAX_LISTS = 3;
+
+/** Attempts at one request, with pauses that double from the first: 15 s in all, unless the registry says when to come back. */
+const ATTEMPTS = 5;
+const FIRST_PAUSE_MS = 1_000;
+/** A registry that wants to be left alone for longer is told of as unavailable. */
+const LONGEST_PAUSE_MS = 60_000;
+
+/** A download is taken up again as long as something comes in between. */
+const RESUMPTIONS_WITHOUT_PROGRESS = 4;
+
+/** Where content of a host is asked for. */
+interface Source {
+  readonly origin: string;
+  readonly auth: RegistryAuth | null;
+  readonly trust: Trust;
+  /** As in messages. */
+  readonly name: string;
+}
+
+export class RegistryClient {
+  readonly #reference: Reference;
+  readonly #sources: readonly Source[];
+  readonly #signal: AbortSignal;
+  /** Origin → value of Authorization that worked. */
+  readonly #authorizations: Map<string, string>;
+
+  /**
+   * @param reference as users write it
+   * @param auth ignored unless it is for the reference's host
+   * @param authorizations of a client for the same repository, to go on with
+   */
+  constructor(reference: string, auth: RegistryAuth | null, settings: RegistrySettings, signal: AbortSignal, authorizations: ReadonlyMap<string, string> = new Map()) {
+    this.#reference = parseReference(reference);
+    this.#sources = sourcesOf(this.#reference, auth, settings);
+    this.#signal = signal;
+    this.#authorizations = new Map(authorizations);
+  }
+
+  get authorizations(): ReadonlyMap<string, string> {
+    return this.#authorizations;
+  }
+
+  /** Manifest for this machine and configuration, both verified. */
+  async resolve(): Promise<ResolvedImage> {
+    const { host, repository } = this.#reference;
+    const { manifest, digest } = await this.#manifest();
+    const name = `${host}/${repository}@${digest}`;
+    const document = parseConfig(await this.#small(manifest.config), manifest, name);
+    const sizeBytes = manifest.layers.reduce((sum, { size }) => sum + size, 0);
+    return { reference: name, digest, manifest, document, sizeBytes };
+  }
+
+  /** What the registry says of the reference: no more is read than the manifest. */
+  async inspect(): Promise<Pick<ResolvedImage, 'reference' | 'digest' | 'sizeBytes'>> {
+    const { host, repository } = this.#reference;
+    const { manifest, digest } = await this.#manifest();
+    return { reference: `${host}/${repository}@${digest}`, digest, sizeBytes: manifest.layers.reduce((sum, { size }) => sum + size, 0) };
+  }
+
+  /**
+   * The bytes of a blob in order, taken up again where a connection broke. Whoever reads must verify the digest; of the size
+   * no more comes than the descriptor says, and an end before it is an error.
+   */
+  async *blob({ digest, size }: Descriptor): AsyncGenerator<Buffer> {
+    let at = 0;
+    for (let failures = 0; ;) {
+      const before = at;
+      const { reply, source } = await this.#get(`blobs/${digest}`, at === 0 ? {} : { range: `bytes=${at}-` });
+      try {
+        let skip = startOf(reply, at, source.name);
+        for await (const chunk of silenceBound(reply, source.name)) {
+          const part = chunk.subarray(Math.min(skip, chunk.length));
+          skip -= chunk.length - part.length;
+          at += part.length;
+          if (at > size) throw new RegistryError('invalid', `${source.name} sends more than the ${size} bytes that the manifest says for ${digest}`);
+          if (part.length > 0) yield part;
+        }
+        if (at === size) return;
+        throw new RegistryError('unavailable', `${source.name} ended the download of ${digest} after ${at} of ${size} bytes`);
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        if (error instanceof RegistryError && error.failure !== 'unavailable') throw error;
+        failures = at > before ? 1 : failures + 1;
+        if (failures > RESUMPTIONS_WITHOUT_PROGRESS) {
+          throw error instanceof RegistryError ? error : new RegistryError('unavailable', `${source.name} broke off the download of ${digest} after ${at} of ${size} bytes`, error);
+        }
+        await this.#pause(FIRST_PAUSE_MS * 2 ** (failures - 1));
+      } finally {
+        if (!reply.complete || at !== size) reply.destroy();
+      }
+    }
+  }
+
+  async #manifest(): Promise<{ manifest: Manifest; digest: string }> {
+    const { host, repository } = this.#reference;
+    let { version } = this.#reference;
+    let expected: Descriptor | null = null;
+    for (let lists = 0; lists <= MAX_LISTS; lists += 1) {
+      const who = `${host}/${repository}${version.startsWith('sha256:') ? '@' : ':'}${version}`;
+      const { reply } = await this.#get(`manifests/${version}`, { accept: ACCEPT }, who);
+      const type = reply.headers['content-type'] ?? '';
+      const body = await readBody(reply, MANIFEST_LIMIT, host, this.#signal);
+      const digest = digestOf(body);
+      if (version.startsWith('sha256:') && digest !== version) throw new RegistryError('invalid', `${host} answered with another manifest than ${version}: its digest is ${digest}`);
+      if (expected !== null && expected.size !== body.length) throw new RegistryError('invalid', `${host} answered with a manifest of ${body.length} bytes where ${expected.size} were announced`);
+      const parsed = parseManifest(body, type, who, HERE);
+      if ('layers' in parsed) return { manifest: parsed, digest };
+      expected = parsed;
+      version = parsed.digest;
+    }
+    throw new RegistryError('invalid', `${host}/${repository} is a list of lists of lists of manifests`);
+  }
+
+  async #small(descriptor: Descriptor): Promise<Buffer> {
+    const chunks: Buffer[] = [];
+    if (descriptor.size > CONFIG_LIMIT) throw new RegistryError('invalid', `The configuration has ${descriptor.size} bytes`);
+    for await (const chunk of this.blob(descriptor)) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    if (digestOf(body) !== descriptor.digest) throw new RegistryError('invalid', `${this.#reference.host} answered with another configuration than ${descriptor.digest}`);
+    return body;
+  }
+
+  /** A reply with 200 or 206 from the first source that has it. */
+  async #get(path: string, headers: Readonly<Record<string, string>>, what = path): Promise<{ reply: IncomingMessage; source: Source }> {
+    let failure: unknown;
+    for (const [index, source] of this.#sources.entries()) {
+      try {
+        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : ATTEMPTS), source };
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #persistently(source: Source, path: string, headers: Readonly<Record<string, string>>, what: string, attempts: number): Promise<IncomingMessage> {
+    for (let attempt = 1; ; attempt += 1) {
+      let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
+      try {
+        const reply = await this.#authorized(source, path, headers);
+        const status = reply.statusCode!;
+        if (status === 200 || status === 206) return reply;
+        pauseMs = Math.max(pauseMs, retryAfterMs(reply.headers['retry-after']) ?? 0);
+        throw await failureOf(reply, source.name, what, source.auth, this.#signal);
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        const passing = error instanceof RegistryError && error.failure === 'unavailable';
+        if (!passing || attempt >= attempts || pauseMs > LONGEST_PAUSE_MS) throw error;
+      }
+      await this.#pause(pauseMs);
+    }
+  }
+
+  async #authorized(source: Source, path: string, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> {
+    const { origin, trust, auth, name } = source;
+    const { repository } = this.#reference;
+    const url = new URL(`${origin}/v2/${repository}/${path}`);
+    const ask = async (authorization: string | undefined): Promise<IncomingMessage> => {
+      const sent = authorization === undefined ? headers : { ...headers, authorization };
+      return (await exchange({ url, headers: sent, signal: this.#signal, trust })).reply;
+    };
+    const reply = await ask(this.#authorizations.get(origin));
+    const challenge = reply.headers['www-authenticate'];
+    if (reply.statusCode !== 401 || challenge === undefined) return reply;
+    reply.resume();
+    const authorization = await authorize({ header: challenge, host: name, repository, auth, trust, signal: this.#signal });
+    if (authorization === null) return reply;
+    this.#authorizations.set(origin, authorization);
+    return ask(authorization);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
+  }
+}
+
+function sourcesOf({ host }: Reference, auth: RegistryAuth | null, { insecure, mirrors }: RegistrySettings): readonly Source[] {
+  const own = auth !== null && sameHost(auth.host, host) ? auth : null;
+  const local = isLocalHost(host);
+  const plain = local || insecure.some((name) => normalHost(name) === host);
+  const origin = host === DOCKER_HUB ? 'https://registry-1.docker.io' : `${plain ? 'http' : 'https'}://${host}`;
+  const before = Object.entries(mirrors).filter(([name]) => normalHost(name) === host).flatMap(([, origins]) => origins);
+  return [
+    ...before.map((mirror): Source => {
+      const { host: name, protocol } = new URL(mirror);
+      return { origin: mirror, auth: null, trust: { insecure: protocol === 'http:', local: isLocalHost(name) }, name };
+    }),
+    { origin, auth: own, trust: { insecure: plain, local }, name: host },
+  ];
+}
+
+/** @returns how many bytes of the reply come before `at` */
+function startOf(reply: IncomingMessage, at: number, who: string): number {
+  if (at === 0 || reply.statusCode === 200) return at;
+  const start = Number(/^bytes (\d+)-/.exec(reply.headers['content-range'] ?? '')?.[1] ?? NaN);
+  if (!(start <= at)) throw new RegistryError('invalid', `${who} answers with another part of a blob than was asked for`);
+  return at - start;
+}
+
+async function failureOf(reply: IncomingMessage, host: string, what: string, auth: RegistryAuth | null, signal: AbortSignal): Promise<RegistryError> {
+  const status = reply.statusCode!;
+  const said = await saidBy(reply, host, signal);
+  if (status === 404) return new RegistryError('not-found', `${host} has no ${what}${said}`);
+  if (status === 401 || status === 403) {
+    const who = auth === null ? 'without credentials' : `with the credentials of ${JSON.stringify(auth.username)}`;
+    return new RegistryError('refused', `${host} refuses ${what} ${who}${said}`);
+  }
+  if (status === 429) return new RegistryError('unavailable', `${host} limits how often it may be asked (429)${said}: try again later, or with credentials`);
+  if (status >= 500) return new RegistryError('unavailable', `${host} answered ${status} for ${what}${said}`);
+  return new RegistryError('invalid', `${host} answered ${status} for ${what}${said}`);
+}
+
+/** distribution-spec: the messages of an error body. Only what looks like one is passed on. */
+async function saidBy(reply: IncomingMessage, host: string, signal: AbortSignal): Promise<string> {
+  if (!/\bjson\b/.test(reply.headers['content-type'] ?? '')) {
+    reply.destroy();
+    return '';
+  }
+  try {
+    const { errors } = JSON.parse((await readBody(reply, 64 * 1024, host, signal)).toString('utf8')) as { errors?: Array<{ message?: unknown }> };
+    const messages = (errors ?? []).map(({ message }) => message).filter((message): message is string => typeof message === 'string');
+    return messages.length === 0 ? '' : ` (${messages.join('; ').replace(/[^\x20-\x7e]/g, ' ').slice(0, 300)})`;
+  } catch {
+    signal.throwIfAborted();
+    return '';
+  }
+}
+
+/** Seconds or a date. */
+function retryAfterMs(header: string | undefined): number | null {
+  if (header === undefined) return null;
+  if (/^\d{1,9}$/.test(header)) return Number(header) * 1_000;
+  const date = Date.parse(header);
+  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
+}
+
+function digestOf(body: Buffer): string {
+  return `sha256:${createHash('sha256').update(body).digest('hex')}`;
+}

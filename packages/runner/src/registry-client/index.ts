@@ -1,0 +1,5 @@
+/** Pulls from OCI registries. */
+export { RegistryClient, type RegistrySettings, type ResolvedImage } from './client.ts';
+export { RegistryError, type RegistryFailure } from './errors.ts';
+export { type Descriptor, type ImageDocument } from './manifest.ts';
+export { parseReference, type Reference } from './reference.ts';
