@@ -100,7 +100,8 @@ export async function startToolbox(options: ToolboxOptions = {}): Promise<Toolbo
     stdio: ['ignore', 'inherit', 'pipe', fd],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   });
-  child.stderr!.resume();
+  if (process.env['PADDOCK_TEST_STDERR']) child.stderr!.pipe(process.stderr);
+  else child.stderr!.resume();
   closeSync(fd);
   const exited = once(child, 'exit') as Promise<[number | null]>;
   const agent = new http.Agent({ keepAlive: true });

@@ -19,7 +19,7 @@ export interface Peer {
   closed(): Promise<{ code: number; reason: string }>;
 }
 
-export async function connect(toolbox: Toolbox, path: string, protocols: readonly string[] = []): Promise<Peer> {
+export async function connect(toolbox: Pick<Toolbox, 'socketPath'>, path: string, protocols: readonly string[] = []): Promise<Peer> {
   const socket = new WebSocket(`ws+unix://${toolbox.socketPath}:${path}`, [...protocols]);
   const chunks: Buffer[] = [];
   // eslint-disable-next-line @typescript-eslint/no-explicit-any

@@ -79,10 +79,11 @@ async function make(): Promise<boolean> {
     const paths = Array.from({ length: BATCH }, () => join(DIR, String(made++)));
     const busybox = `${GUEST_MOUNT}/busybox`;
     const [file, args] = existsSync(busybox) ? [busybox, ['mkfifo', '-m', '600', ...paths]] : ['mkfifo', ['-m', '600', ...paths]];
-    const done = await new Promise<boolean>((resolve) => execFile(file, args, (error) => resolve(error === null)));
-    if (done) free.push(...paths);
-    return done;
-  } catch {
+    await new Promise<void>((resolve, reject) => execFile(file, args, (error) => (error === null ? resolve() : reject(error))));
+    free.push(...paths);
+    return true;
+  } catch (error) {
+    console.error(JSON.stringify({ level: 'warn', message: 'named pipes could not be made', reason: (error as Error).message }));
     return false;
   } finally {
     making = null;
@@ -95,7 +96,12 @@ function sweep(): void {
   for (const name of readdirSync(ROOT)) {
     if (!name.startsWith(PREFIX)) continue;
     const pid = name.slice(PREFIX.length);
-    if (pid === String(process.pid) || !existsSync(`/proc/${pid}`)) rmSync(join(ROOT, name), { recursive: true, force: true });
+    if (pid !== String(process.pid) && existsSync(`/proc/${pid}`)) continue;
+    try {
+      rmSync(join(ROOT, name), { recursive: true, force: true });
+    } catch {
+      // Another user's: the directory is sticky.
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 import { type Exchange, sendJson } from '../http/exchange.ts';
-import { ptySession } from './sessions.ts';
+import { deletePtySession } from './sessions.ts';
 
 /** `DELETE /process/pty/{sessionId}`: kills everything the session runs. */
 export function handle(exchange: Exchange): void {
-  ptySession(exchange.params[0]!).kill();
+  deletePtySession(exchange.params[0]!);
   sendJson(exchange, 200, { message: 'PTY session deleted' });
 }

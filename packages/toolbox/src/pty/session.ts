@@ -6,6 +6,7 @@ import { Outlet } from '../http/outlet.ts';
 import { userShell } from '../process/shell.ts';
 import { becameBusy } from '../http/quiet.ts';
 import { exitReason } from './exit-reason.ts';
+import { SessionNote } from './note.ts';
 import { Scrollback } from './scrollback.ts';
 import { type Exit, Terminal } from './terminal.ts';
 
@@ -44,6 +45,7 @@ export class PtySession {
   readonly #left: () => void;
   readonly #clients = new Set<Client>();
   readonly #scrollback = new Scrollback();
+  readonly #note = new SessionNote();
   #cols: number;
   #rows: number;
   #terminal: Terminal | null = null;
@@ -56,6 +58,7 @@ export class PtySession {
     this.#cols = request.cols;
     this.#rows = request.rows;
     this.#left = left;
+    if (request.lazyStart) this.#note.write(this.info, null);
   }
 
   get info(): PtyInfo {
@@ -78,6 +81,7 @@ export class PtySession {
     } catch (error) {
       throw fromErrno(error);
     }
+    this.#note.write(this.info, this.#terminal.pid ?? null);
   }
 
   /** Adds a client to a session that runs. @param connection what the WebSocket runs on */
@@ -111,6 +115,7 @@ export class PtySession {
   }
 
   #output(chunk: Buffer): void {
+    becameBusy();
     this.#scrollback.push(chunk);
     this.#eachClient(({ outlet }) => outlet.send(chunk));
   }
@@ -132,6 +137,7 @@ export class PtySession {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#note.forget();
     this.#left();
   }
 

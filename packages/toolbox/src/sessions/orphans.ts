@@ -1,17 +1,28 @@
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { homeDir } from '../environment/places.ts';
+import type { PtyInfo } from '../pty/session.ts';
 import { killTree } from './process-tree.ts';
-import { type Note, OWNER_FILE, SCRATCH_PREFIX, SCRATCH_ROOT } from './scratch.ts';
+import { type Note, OWNER_FILE, type PtyNote, SCRATCH_PREFIX, SCRATCH_ROOT, scratchPath } from './scratch.ts';
 
 /**
- * What a toolbox that died left behind. The pipes of its commands died with it, so their processes are ended, and their sessions
- * answer that they have ended instead of seeming never to have been.
+ * What a toolbox that died left behind. The pipes of its commands and the terminals of its programs died with it, so their processes
+ * are ended, and their sessions answer that they have ended instead of seeming never to have been, until somebody deletes them or takes
+ * their ids again.
  */
 const endedSessions = new Set<string>();
+const endedPtys = new Map<string, PtyInfo>();
 
 /** The file that notes the entrypoint, which is taken over and not ended. */
 export const ENTRYPOINT_NOTE = 'entrypoint.json';
+
+/** The file that hands what has ended on to the toolbox that comes after this one. */
+const ENDED_NOTE = 'ended.json';
+
+interface EndedNote {
+  readonly sessions: readonly string[];
+  readonly ptys: readonly PtyInfo[];
+}
 
 /** Directories of toolboxes of this user and home that are gone. */
 function abandoned(): readonly string[] {
@@ -38,20 +49,48 @@ function collect(): string | null {
         continue;
       }
       try {
-        const note = JSON.parse(readFileSync(join(dir, name), 'utf8')) as Note;
-        endedSessions.add(note.sessionId);
-        void killTree(note.pid, note.startTicks);
+        end(JSON.parse(readFileSync(join(dir, name), 'utf8')) as Note | PtyNote | EndedNote);
       } catch {
         // Cut short by the kill: the shell had not been announced to anybody.
       }
     }
     if (dir !== entrypoint) rmSync(dir, { recursive: true, force: true });
   }
+  if (endedSessions.size + endedPtys.size > 0) handOn();
   return entrypoint;
+}
+
+function end(note: Note | PtyNote | EndedNote): void {
+  if ('sessions' in note) {
+    for (const id of note.sessions) endedSessions.add(id);
+    for (const info of note.ptys) endedPtys.set(info.id, info);
+    return;
+  }
+  if ('pty' in note) endedPtys.set(note.pty.id, { ...note.pty, active: false });
+  else endedSessions.add(note.sessionId);
+  if (note.pid !== null) void killTree(note.pid, note.startTicks);
+}
+
+function handOn(): void {
+  try {
+    writeFileSync(scratchPath(ENDED_NOTE), JSON.stringify({ sessions: [...endedSessions], ptys: [...endedPtys.values()] } satisfies EndedNote), { mode: 0o600 });
+  } catch (error) {
+    console.error(JSON.stringify({ level: 'warn', message: 'what has ended could not be noted for a later toolbox', reason: (error as Error).message }));
+  }
 }
 
 /** Directory of an entrypoint that an earlier toolbox started. */
 export const leftEntrypoint: string | null = collect();
 
 export const endedByRestart = (sessionId: string): boolean => endedSessions.has(sessionId);
-export const forgetEnded = (sessionId: string): boolean => endedSessions.delete(sessionId);
+export const forgetEnded = (sessionId: string): boolean => forget(endedSessions, sessionId);
+
+export const ptysEndedByRestart = (): readonly PtyInfo[] => [...endedPtys.values()];
+export const ptyEndedByRestart = (id: string): boolean => endedPtys.has(id);
+export const forgetEndedPty = (id: string): boolean => forget(endedPtys, id);
+
+function forget(ended: Set<string> | Map<string, PtyInfo>, id: string): boolean {
+  if (!ended.delete(id)) return false;
+  handOn();
+  return true;
+}

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'no
 import os from 'node:os';
 import { join } from 'node:path';
 import { homeDir } from '../environment/places.ts';
+import type { PtyInfo } from '../pty/session.ts';
 
 /**
  * The private directory of this process: command texts on their way to a shell, and a note about each process that a later toolbox
@@ -19,6 +20,14 @@ export interface Note {
   readonly sessionId: string;
   readonly pid: number;
   /** Start time of the process in clock ticks: a number used again by another process is told by it. */
+  readonly startTicks: string;
+}
+
+/** A terminal session that a later toolbox has to end and to tell of. */
+export interface PtyNote {
+  readonly pty: PtyInfo;
+  /** The terminal's program; null while the session waits for its first client. */
+  readonly pid: number | null;
   readonly startTicks: string;
 }
 
