@@ -9,7 +9,7 @@ const QUIET_MS = 10_000;
 let lastRequestMs = 0;
 let timer: NodeJS.Timeout | null = null;
 
-/** Called for each request. One timer a burst: it looks back at the last request when it fires. */
+/** Called for each request, for the end of each connection and for a terminal's output. One timer a burst: it looks back at the last request when it fires. */
 export function becameBusy(): void {
   lastRequestMs = performance.now();
   timer ??= wake(QUIET_MS);
@@ -23,16 +23,27 @@ function wake(afterMs: number): NodeJS.Timeout {
       return;
     }
     timer = null;
-    collect();
+    void collect();
   }, afterMs).unref();
 }
 
+/**
+ * V8 lets go of the code of a function once so many collections found it unused. They run one by one, 5 to 10 ms each, so that a
+ * request which comes after all waits for one of them.
+ */
+const ROUNDS = 7;
+
 /** The engine starts the toolbox with `--expose-gc`; started by hand without it, memory stays as it is. */
-function collect(): void {
+async function collect(): Promise<void> {
   const { gc } = globalThis as { gc?: (options: { type: 'major'; flavor: 'last-resort' }) => void };
   if (gc === undefined) return;
-  gc({ type: 'major', flavor: 'last-resort' });
-  import('../pty/system-calls.ts').then(({ trimHeap }) => trimHeap()).catch((error: unknown) => {
+  for (let round = 0; round < ROUNDS && timer === null; round++) {
+    gc({ type: 'major', flavor: 'last-resort' });
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  try {
+    (await import('../pty/system-calls.ts')).trimHeap();
+  } catch (error) {
     console.error(JSON.stringify({ level: 'warn', message: 'memory that is free stays with the C library', reason: (error as Error).message }));
-  });
+  }
 }
