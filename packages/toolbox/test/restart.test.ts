@@ -68,7 +68,7 @@ test('terminals of a toolbox that is killed are reported ended, also by the one 
   await kill(first);
   const second = start();
   const ended = (await call('GET', '/process/pty')).sessions as { id: string; active: boolean }[];
-  const byId = (list: readonly { id: string }[]) => [...list].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const byId = <T extends { id: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => (a.id < b.id ? -1 : 1));
   expect(byId(ended)).toEqual(byId(before).map((session) => ({ ...session, active: false })));
   const pids = ['program', 'job'].map((name) => readFileSync(join(dir, name), 'utf8').trim());
   await eventually(() => pids.every((pid) => !existsSync(`/proc/${pid}`)), 10_000);
@@ -80,7 +80,7 @@ test('terminals of a toolbox that is killed are reported ended, also by the one 
   expect(again.texts).toEqual([{ type: 'control', status: 'error', error: expect.stringContaining('restarted') }]);
   // Its id is free for another, and who deletes it has read the news.
   expect(await post('/process/pty', { id: 'two' })).toEqual({ sessionId: 'two' });
-  expect((await call('GET', '/process/pty/two')).active as boolean).toBe(true);
+  expect((await call('GET', '/process/pty/two')).active).toBe(true);
   expect(await call('DELETE', '/process/pty/three')).toEqual({ message: 'PTY session deleted' });
   expect((await call('GET', '/process/pty/three')).statusCode).toBe(404);
   await kill(second);
