@@ -9,6 +9,7 @@ import {
   Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
   sandboxRoutes, SandboxStore, SshAccesses, SshStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
 } from './sandboxes/index.ts';
+import { VolumeKeeper, volumeRoutes, Volumes } from './volumes/index.ts';
 import { WarmPool, warmKeyOf } from './warm-pool/index.ts';
 
 /** Everything about sandboxes in this process: routes, reconciler, clocks, warm pool, events, and what the gateway asks for. */
@@ -38,6 +39,9 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const clockStore = new ClockStore(db);
   const previewStore = new PreviewStore(db);
   const runner = createRunnerClient(layout.runnerSocket);
+  const keeper = new VolumeKeeper({ db, announcer, runner, log });
+  const volumes = new Volumes({ db, announcer, organizations, driver: config.volumes.driver, drive: (id) => keeper.drive(id) });
+  organizations.useVolumeCount((organizationId) => volumes.count(organizationId));
   const activity = new Activity(clockStore, log);
   const clocks = new Clocks({ store, clockStore, activity, log });
   const reconciler = new Reconciler({ db, store, runner, images: context.images, runnerId, log });
@@ -51,7 +55,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     whileCreating: (create) => pool.whileCreating(create),
   };
   const lifecycle = new Lifecycle({
-    config, db, images: context.images, organizations, regions, snapshots, store, changes, runner, runnerId, warm, startTrace: (id) => reconciler.takeTrace(id), log,
+    config, db, images: context.images, organizations, regions, snapshots, volumes, store, changes, runner, runnerId, warm, startTrace: (id) => reconciler.takeTrace(id), log,
   });
   pool = new WarmPool({
     db, store, changes, sizes: config.warmPool, prepare: (snapshot) => lifecycle.prepareWarm(snapshot, config.region), log,
@@ -85,6 +89,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     if (!isSettled(sandbox.state, sandbox.desiredState)) reconciler.wake(sandbox.id, sandbox);
     // One that waited in the pool failed or died: the pool sees what is left of it.
     else if (isWarm(sandbox) && sandbox.state !== 'started') pool.wake();
+    if (sandbox.state === 'destroyed' && sandbox.volumes.length > 0) keeper.wake();
     publisher.publish(change);
     if (sandbox.state === 'destroyed') context.images.collect();
   });
@@ -114,6 +119,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     else {
       connected = true;
       reconciler.compare();
+      keeper.compare();
       imagePlane.follower.sync();
     }
   }
@@ -129,6 +135,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   return {
     domain: (api) => {
       imagePlane.domain(api, context);
+      volumeRoutes(api, { volumes });
       sandboxRoutes(api, {
       lifecycle, properties, previews, sshAccesses, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
         toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
@@ -145,6 +152,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     async start() {
       await publisher.start();
       reconciler.start();
+      keeper.start();
       clocks.start();
       pool.start();
       imagePlane.start();
@@ -155,6 +163,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       imagePlane.stop();
       await Promise.all([pool.stop(), clocks.stop(), sockets.close()]);
       await reconciler.stop();
+      await keeper.stop();
       await activity.flush();
       await publisher.stop();
       runner.close();

@@ -7,3 +7,4 @@ export * from './organizations.ts';
 export * from './regions.ts';
 export * from './snapshots.ts';
 export * from './users.ts';
+export * from './volumes.ts';

@@ -71,6 +71,10 @@ export const CreateSandbox = Type.Object({
   public: optional(Type.Boolean()),
   networkBlockAll: optional(Type.Boolean()),
   networkAllowList: optional(Type.String()),
+  volumes: optional(Type.Array(Type.Object({
+    volumeId: Type.String({ description: 'Id or name' }), mountPath: Type.String({ description: 'Absolute path' }),
+    subpath: optional(Type.String({ description: 'Directory of the volume that is shown; default: all of it' })),
+  }))),
   target: optional(Type.String({ description: 'Region id or name' })),
   autoStopInterval: optional(Type.Integer({ minimum: 0, default: 15 })),
   autoArchiveInterval: optional(Type.Integer({ minimum: 0, default: 10_080 })),

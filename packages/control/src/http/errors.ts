@@ -25,6 +25,8 @@ export const API_ERRORS = {
   BUILD_LOG_NOT_FOUND: [404, 'This build log does not exist or its URL has expired', 'Ask for a new URL (build-logs-url).'],
   ORGANIZATION_NOT_FOUND: [404, 'Organization with ID {id} not found', 'List the organizations of the user.'],
   REGION_NOT_FOUND: [404, 'Region not found', 'List the regions of the organization.'],
+  VOLUME_NOT_FOUND: [404, 'Volume with ID {id} not found', 'List the volumes of the organization.'],
+  VOLUME_NAME_NOT_FOUND: [404, 'Volume with name {name} not found', 'List the volumes of the organization.'],
   API_KEY_NOT_FOUND: [404, 'API key with name {name} not found', 'List the keys.'],
   API_KEY_EXISTS: [409, 'API key with name {name} already exists', 'Choose another name or delete the key first.'],
   DOCKER_REGISTRY_NOT_FOUND: [404, 'Docker registry with ID {id} not found', 'List the registries of the organization.'],

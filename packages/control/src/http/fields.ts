@@ -29,6 +29,10 @@ export class Fields {
     this.#body = isObject ? (body as Record<string, unknown>) : {};
   }
 
+  raw(key: string): unknown {
+    return this.#body[key];
+  }
+
   present(key: string): boolean {
     return this.#body[key] !== undefined && this.#body[key] !== null;
   }

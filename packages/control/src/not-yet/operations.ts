@@ -87,12 +87,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     DELETE /secret/:secretId deleteSecret manage:secrets
     PUT /sandbox/:sandboxIdOrName/secrets updateSandboxSecrets write:sandboxes
     GET /sandbox/:sandboxId/secrets resolveSandboxSecrets`,
-  'Volumes': `
-    GET /volumes listVolumes read:volumes
-    POST /volumes createVolume write:volumes
-    GET /volumes/:volumeId getVolume read:volumes
-    DELETE /volumes/:volumeId deleteVolume delete:volumes
-    GET /volumes/by-name/:name getVolumeByName read:volumes`,
   'Warm pools of one\'s own': `
     GET /warm-pools listWarmPools
     POST /warm-pools createWarmPool write:sandboxes

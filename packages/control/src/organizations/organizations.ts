@@ -33,6 +33,7 @@ export class Organizations {
   readonly #db: Database;
   readonly #snapshots: Pick<Snapshots, 'countOwn'>;
   #usage: UsageSource = () => Promise.resolve([]);
+  #volumeCount: (organizationId: string) => Promise<number> = () => Promise.resolve(0);
 
   constructor(db: Database, snapshots: Pick<Snapshots, 'countOwn'>) {
     this.#db = db;
@@ -42,6 +43,11 @@ export class Organizations {
   /** The domain that knows the sandboxes tells what they use. */
   useUsageSource(source: UsageSource): void {
     this.#usage = source;
+  }
+
+  /** The domain that knows the volumes tells how many count against the quota. */
+  useVolumeCount(count: (organizationId: string) => Promise<number>): void {
+    this.#volumeCount = count;
   }
 
   async get(id: string): Promise<OrganizationDto | null> {
@@ -80,13 +86,13 @@ export class Organizations {
   }
 
   async usage(id: string): Promise<OrganizationUsageDto | null> {
-    const [row, snapshots, regions] = await Promise.all([this.#db.one(organizationById(id)), this.#snapshots.countOwn(id), this.#usage(id)]);
+    const [row, snapshots, regions, volumes] = await Promise.all([this.#db.one(organizationById(id)), this.#snapshots.countOwn(id), this.#usage(id), this.#volumeCount(id)]);
     return row && {
       regionUsage: regions.map((region) => regionUsageToDto(region, row)),
       totalSnapshotQuota: row.snapshot_quota,
       currentSnapshotUsage: snapshots,
       totalVolumeQuota: row.volume_quota,
-      currentVolumeUsage: 0,
+      currentVolumeUsage: volumes,
     };
   }
 }

@@ -2,6 +2,7 @@ import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   ImageSource, InspectedImage, RegistryAuth, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest,
+  RunnerVolume, VolumeDriver,
 } from '@paddock/contract';
 
 /**
@@ -33,11 +34,14 @@ export interface RunnerClient {
   stop(id: string, how: StopRequest): Promise<RunnerResult<RunnerSandbox>>;
   patch(id: string, change: SandboxPatch): Promise<RunnerResult<RunnerSandbox>>;
   remove(id: string): Promise<RunnerResult<null>>;
+  volumes(): Promise<RunnerResult<readonly RunnerVolume[]>>;
+  putVolume(id: string, driver: VolumeDriver): Promise<RunnerResult<RunnerVolume>>;
+  removeVolume(id: string): Promise<RunnerResult<null>>;
   close(): void;
 }
 
 /** Deadlines of one attempt in ms. A registry may take a token, a redirect and two manifests to answer. A cold start takes 0.1 s, a graceful stop up to 10 s before the kill; the rest is margin. */
-const DEADLINE_MS = { inspect: 60_000, image: 20_000, read: 5_000, put: 60_000, stop: 30_000, patch: 10_000, remove: 60_000 } as const;
+const DEADLINE_MS = { inspect: 60_000, image: 20_000, read: 5_000, put: 60_000, stop: 30_000, patch: 10_000, volume: 10_000, remove: 60_000 } as const;
 
 /**
  * How long a request waits for a runner that is not there. A supervised restart takes well under a second; after ten the
@@ -84,6 +88,9 @@ export function createRunnerClient(socketPath: string): RunnerClient {
     stop: (id, how) => ask('POST', `${sandbox(id)}/stop`, how, DEADLINE_MS.stop),
     patch: (id, change) => ask('PATCH', sandbox(id), change, DEADLINE_MS.patch),
     remove: (id) => ask('DELETE', sandbox(id), undefined, DEADLINE_MS.remove),
+    volumes: async () => pluck(await ask<{ volumes: RunnerVolume[] }>('GET', '/v1/volumes', undefined, DEADLINE_MS.read), 'volumes'),
+    putVolume: (id, driver) => ask('PUT', `/v1/volumes/${id}`, { driver }, DEADLINE_MS.volume),
+    removeVolume: (id) => ask('DELETE', `/v1/volumes/${id}`, undefined, DEADLINE_MS.remove),
     close() {
       closed = true;
       agent.destroy();

@@ -31,6 +31,7 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
   autoDestroyAt: 'auto_destroy_at',
   networkBlockAll: 'network_block_all',
   networkAllowList: 'network_allow_list',
+  volumes: 'volumes',
   runnerId: 'runner_id',
   daemonVersion: 'daemon_version',
   authToken: 'auth_token',
@@ -45,7 +46,7 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
 /** Select list that yields a `Sandbox` from the table (or CTE) named `s`. */
 export const SANDBOX = Object.entries(COLUMNS).map(([field, column]) => `s.${column} as "${field}"`).join(', ');
 
-const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint', 'buildInfo']);
+const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint', 'buildInfo', 'volumes']);
 
 /** Value as the driver must get it: it would turn a JavaScript array into a PostgreSQL array, not into jsonb. */
 export function toColumn(field: string, value: unknown): unknown {

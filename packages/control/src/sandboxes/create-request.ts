@@ -1,3 +1,4 @@
+import { parseMounts, type RequestedMount } from '../volumes/index.ts';
 import { parseCidrList } from './cidr-list.ts';
 import { Fields } from '../http/fields.ts';
 import type { BuildRequest } from '../images/index.ts';
@@ -24,6 +25,7 @@ export interface CreateRequest {
   readonly networkBlockAll: boolean;
   /** CIDRs joined by commas, or null. */
   readonly networkAllowList: string | null;
+  readonly volumes: readonly RequestedMount[];
 }
 
 export interface BuildCreate extends BuildRequest {
@@ -60,6 +62,7 @@ export function parseCreate(body: unknown): Parsed<CreateRequest> {
   if (buildInfo && 'problems' in buildInfo) fields.problems.push(...buildInfo.problems);
   const gpuType = fields.filled('gpuType');
   const spot = fields.flag('spot') ?? false;
+  const volumes = parseMounts(fields.raw('volumes'), fields.problems);
 
   const cidrs = allow === null ? null : parseCidrList(allow);
   if (cidrs && 'problem' in cidrs) fields.problems.push(cidrs.problem);
@@ -81,14 +84,13 @@ export function parseCreate(body: unknown): Parsed<CreateRequest> {
   return {
     value: {
       name, snapshot, build, target, user, env, labels, public: isPublic, autoStopInterval, autoArchiveInterval, autoDeleteInterval, ttlMinutes,
-      networkBlockAll, networkAllowList: cidrs && 'list' in cidrs && cidrs.list.length > 0 ? cidrs.list.join(',') : null,
+      networkBlockAll, volumes, networkAllowList: cidrs && 'list' in cidrs && cidrs.list.length > 0 ? cidrs.list.join(',') : null,
     },
   };
 }
 
 /** Fields that ask for something this server cannot do: refused, because to ignore one would pretend. */
 const NOT_YET: ReadonlyArray<readonly [key: string, what: string]> = [
-  ['volumes', 'Volumes'],
   ['linkedSandbox', 'Linked sandboxes'],
   ['secrets', 'Secrets'],
   ['domainAllowList', 'Domain allow lists'],

@@ -50,5 +50,6 @@ export function toListItem(sandbox: Sandbox, context: DtoContext): SandboxListIt
 
 export function toDto(sandbox: Sandbox, context: DtoContext): SandboxDto {
   const { buildInfo } = sandbox;
-  return { ...toListItem(sandbox, context), env: sandbox.env, volumes: [], ...(buildInfo ? { buildInfo: buildInfoDto(buildInfo, sandbox.updatedAt) } : {}) };
+  const volumes = sandbox.volumes.map(({ volumeId, mountPath, subpath }) => ({ volumeId, mountPath, ...(subpath === null ? {} : { subpath }) }));
+  return { ...toListItem(sandbox, context), env: sandbox.env, volumes, ...(buildInfo ? { buildInfo: buildInfoDto(buildInfo, sandbox.updatedAt) } : {}) };
 }

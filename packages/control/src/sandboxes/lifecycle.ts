@@ -8,11 +8,12 @@ import { overPerSandboxLimit, type Organizations, type OrganizationRules, type R
 import type { Regions } from '../regions/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
 import { shownUser, type Snapshots, type UsableSnapshot } from '../snapshots/index.ts';
+import { nestedMounts, type Volumes } from '../volumes/index.ts';
 import type { Changes } from './changes.ts';
 import type { BuildCreate, CreateRequest } from './create-request.ts';
 import { isEphemeral, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
 import { canMove, INITIAL, INITIAL_BUILD, PENDING_STATES, type Trigger } from './states.ts';
-import { NAME_TAKEN, type MovePatch, type SandboxStore } from './store.ts';
+import { NAME_TAKEN, VOLUME_GONE, type MovePatch, type SandboxStore } from './store.ts';
 import { addStart, type StartTrace, type Timing } from './timing.ts';
 import { newAuthToken } from './tokens.ts';
 
@@ -40,6 +41,7 @@ export interface LifecycleDeps {
   readonly organizations: Organizations;
   readonly regions: Regions;
   readonly snapshots: Snapshots;
+  readonly volumes: Pick<Volumes, 'resolve' | 'recordUse'>;
   readonly store: SandboxStore;
   readonly changes: Changes;
   readonly runner: RunnerClient;
@@ -75,7 +77,7 @@ export class Lifecycle {
     const sandbox: NewSandbox = {
       ...materialOf(found.snapshot), id, organizationId: NO_ORGANIZATION, name: id, regionId, runnerId: this.#deps.runnerId, env: {}, labels: {}, public: false,
       autoStopInterval: 0, autoArchiveInterval: 0, autoDeleteInterval: -1, autoDestroyAt: null, networkBlockAll: false, networkAllowList: null,
-      authToken: newAuthToken(), warmKey: null,
+      volumes: [], authToken: newAuthToken(), warmKey: null,
     };
     return { ...sandbox, warmKey: this.#deps.warm.keyOf(sandbox) };
   }
@@ -126,7 +128,7 @@ export class Lifecycle {
 
   /** wire: region, snapshot, suspension, quota, in this order. */
   async #resolve(organizationId: string, request: CreateRequest): Promise<{ readonly wanted: NewSandbox; readonly initial: Initial }> {
-    const { organizations, regions, config, runnerId } = this.#deps;
+    const { organizations, regions, volumes, config, runnerId } = this.#deps;
     const rules = await organizations.rules(organizationId);
     if (!rules) throw new ApiError('WRONG_CONTEXT');
     let regionId = rules.defaultRegionId;
@@ -136,6 +138,7 @@ export class Lifecycle {
       regionId = region.id;
     }
     if (!regionId) throw new StatusError(400, 'This organization does not have a default region. Please set a default region before creating a sandbox.');
+    const mounts = await volumes.resolve(organizationId, request.volumes);
     const id = randomUUID();
     const { material, initial } = request.build
       ? await this.#build(organizationId, request.build, rules)
@@ -145,9 +148,15 @@ export class Lifecycle {
       env: request.env, labels: request.labels, public: request.public, autoStopInterval: request.autoStopInterval,
       autoArchiveInterval: request.autoArchiveInterval, autoDeleteInterval: request.autoDeleteInterval,
       autoDestroyAt: request.ttlMinutes > 0 ? new Date(Date.now() + request.ttlMinutes * 60_000) : null,
-      networkBlockAll: request.networkBlockAll, networkAllowList: request.networkAllowList, authToken: newAuthToken(), warmKey: null,
+      networkBlockAll: request.networkBlockAll, networkAllowList: request.networkAllowList, volumes: mounts, authToken: newAuthToken(), warmKey: null,
     };
+    this.#recordUse(mounts);
     return { wanted, initial };
+  }
+
+  /** A statistic, and news for clients. */
+  #recordUse(mounts: Sandbox['volumes']): void {
+    void this.#deps.volumes.recordUse(mounts).catch((error: unknown) => this.#deps.log.debug({ err: error }, 'the use of volumes could not be recorded'));
   }
 
   async #snapshot(organizationId: string, idOrName: string, regionId: string, rules: OrganizationRules): Promise<Material> {
@@ -176,8 +185,9 @@ export class Lifecycle {
   /** @returns null when no sandbox waits that fits */
   async #createWarm(wanted: NewSandbox, request: CreateRequest, timing: Timing): Promise<Sandbox | null> {
     const { warm, store, changes, log } = this.#deps;
-    if (wanted.snapshot === null || !warm.serves(wanted.snapshot)) return null;
-    const adapt = Object.keys(wanted.env).length > 0 || wanted.networkBlockAll || wanted.networkAllowList !== null;
+    // A volume inside another one can only be mounted before anything runs that might have put something else there.
+    if (wanted.snapshot === null || !warm.serves(wanted.snapshot) || nestedMounts(wanted.volumes)) return null;
+    const adapt = wanted.volumes.length > 0 || Object.keys(wanted.env).length > 0 || wanted.networkBlockAll || wanted.networkAllowList !== null;
     const claimed = await store.claim({ ...wanted, name: request.name, warmKey: warm.keyOf(wanted), adapt });
     if (claimed === NAME_TAKEN) throw nameTaken(wanted.name);
     timing.mark(claimed ? 'claimed' : 'none to claim');
@@ -211,10 +221,12 @@ export class Lifecycle {
   async #insert(wanted: NewSandbox, initial: Initial): Promise<Sandbox> {
     const inserted = await this.#deps.store.insert(wanted, initial);
     if (inserted === NAME_TAKEN) throw nameTaken(wanted.name);
+    if (inserted === VOLUME_GONE) throw new StatusError(400, 'A volume was deleted while the sandbox was created');
     return inserted;
   }
 
   async #startFrom(sandbox: Sandbox, trigger: 'start' | 'recover'): Promise<Sandbox> {
+    this.#recordUse(sandbox.volumes);
     const given = new AbortController();
     const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'starting', START_WAIT_MS, given.signal);
     try {

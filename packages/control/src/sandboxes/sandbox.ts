@@ -1,4 +1,4 @@
-import type { DesiredState, NetworkPolicy, SandboxSpec, SandboxState } from '@paddock/contract';
+import type { DesiredState, NetworkPolicy, SandboxSpec, SandboxState, VolumeMount } from '@paddock/contract';
 import type { BuildInfo } from '../snapshots/index.ts';
 
 /** Owner of sandboxes that wait in a warm pool. */
@@ -42,6 +42,7 @@ export interface Sandbox {
   readonly networkBlockAll: boolean;
   /** CIDRs joined by commas. */
   readonly networkAllowList: string | null;
+  readonly volumes: readonly VolumeMount[];
   readonly runnerId: string | null;
   readonly daemonVersion: string | null;
   readonly authToken: string;
@@ -58,7 +59,7 @@ export interface Sandbox {
 export type NewSandbox = Pick<
   Sandbox,
   | 'id' | 'organizationId' | 'name' | 'regionId' | 'snapshot' | 'buildInfo' | 'image' | 'entrypoint' | 'osUser' | 'userGiven' | 'env' | 'labels' | 'public' | 'cpu' | 'memory' | 'disk'
-  | 'autoStopInterval' | 'autoArchiveInterval' | 'autoDeleteInterval' | 'autoDestroyAt' | 'networkBlockAll' | 'networkAllowList' | 'runnerId' | 'authToken' | 'warmKey'
+  | 'autoStopInterval' | 'autoArchiveInterval' | 'autoDeleteInterval' | 'autoDestroyAt' | 'networkBlockAll' | 'networkAllowList' | 'volumes' | 'runnerId' | 'authToken' | 'warmKey'
 >;
 
 export function isWarm(sandbox: Pick<Sandbox, 'organizationId'>): boolean {
@@ -89,7 +90,7 @@ export function specOf(sandbox: Sandbox): SandboxSpec {
     memoryGiB: sandbox.memory,
     diskGiB: sandbox.disk,
     network: networkPolicyOf(sandbox),
-    volumes: [],
+    volumes: sandbox.volumes,
     entrypoint: sandbox.entrypoint,
     token: sandbox.authToken,
   };

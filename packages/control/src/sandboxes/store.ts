@@ -1,7 +1,9 @@
+import type { VolumeMount } from '@paddock/contract';
 import { COLUMNS, SANDBOX, toColumn } from './columns.ts';
 import { NO_ORGANIZATION, type NewSandbox, type Sandbox } from './sandbox.ts';
 import { INITIAL, MOVES, PENDING_STATES, type Trigger } from './states.ts';
 import { plan, uniqueViolation, type Queryable } from '../db/index.ts';
+import { VOLUMES_READY } from '../volumes/index.ts';
 
 /** A committed change, with the events that were written into the outbox by the same transaction. */
 export interface Change {
@@ -33,7 +35,7 @@ export type FieldPatch = Partial<Pick<
 export type Claim = Pick<
   Sandbox,
   | 'organizationId' | 'labels' | 'env' | 'public' | 'autoStopInterval' | 'autoArchiveInterval' | 'autoDeleteInterval' | 'autoDestroyAt' | 'networkBlockAll'
-  | 'networkAllowList'
+  | 'networkAllowList' | 'volumes'
 > & {
   readonly name: string | null;
   readonly warmKey: string;
@@ -41,6 +43,7 @@ export type Claim = Pick<
   readonly adapt: boolean;
 };
 
+export const VOLUME_GONE = Symbol('a volume is no longer ready');
 export const NAME_TAKEN = Symbol('another sandbox of the organization has the name');
 
 type Row = Sandbox & { readonly events: OutboxEntry[] };
@@ -61,13 +64,17 @@ export class SandboxStore {
     this.#onCommit = onCommit;
   }
 
-  async insert(sandbox: NewSandbox, initial: Pick<Sandbox, 'state' | 'desiredState'> = INITIAL): Promise<Sandbox | typeof NAME_TAKEN> {
+  /** Volumes of the sandbox that are not ready, or not its organization's, keep it from being inserted. */
+  async insert(sandbox: NewSandbox, initial: Pick<Sandbox, 'state' | 'desiredState'> = INITIAL): Promise<Sandbox | typeof NAME_TAKEN | typeof VOLUME_GONE> {
     const values: Record<string, unknown> = { ...sandbox, ...initial };
-    const fields = Object.keys(values) as (keyof Sandbox)[];
+    const fields = Object.keys(values).toSorted() as (keyof Sandbox)[];
+    const given = fields.map((_, i) => `$${i + 2}`).join(', ');
+    const volumeIds = idsOf(sandbox.volumes);
+    const held = volumeIds.length > 0 && VOLUMES_READY(`$${fields.length + 2}`, `$${fields.indexOf('organizationId') + 2}::uuid`);
     const text = `
-      with s as (
+      with ${held ? `held as (${held}), ` : ''} s as (
         insert into sandboxes (${fields.map((field) => COLUMNS[field]).join(', ')})
-        values (${fields.map((_, i) => `$${i + 2}`).join(', ')}) returning *
+        ${held ? `select ${given} where (select count(*) from held) = $${fields.length + 3}` : `values (${given})`} returning *
       ), told as (
         insert into outbox (organization_id, event, subject_id, origin)
         select s.organization_id, 'sandbox.created', s.id, $1 from s where s.organization_id <> '${NO_ORGANIZATION}'
@@ -75,8 +82,10 @@ export class SandboxStore {
       )
       select ${SANDBOX}, ${TOLD} from s`;
     return unlessNameTaken(async () => {
-      const row = await this.#write('sandbox-insert', text, [this.#origin, ...fields.map((field) => toColumn(field, values[field]))]);
-      if (!row) throw new Error('An insert returned no row');
+      const row = await this.#write(held ? 'sandbox-insert-volumes' : 'sandbox-insert', text, [
+        this.#origin, ...fields.map((field) => toColumn(field, values[field])), ...(held ? [volumeIds, volumeIds.length] : []),
+      ]);
+      if (!row) return VOLUME_GONE;
       return this.#committed(row);
     });
   }
@@ -138,15 +147,17 @@ export class SandboxStore {
    * adapted is pending instead, so that the reconciler applies what its owner asked for even if this process dies here.
    */
   async claim(claim: Claim): Promise<Sandbox | typeof NAME_TAKEN | null> {
+    const volumeIds = idsOf(claim.volumes);
     const text = `
-      with candidate as (
+      with held as (${VOLUMES_READY('$15', '$3::uuid')}), candidate as (
         select id from sandboxes
         where warm_key = $2 and organization_id = '${NO_ORGANIZATION}' and state = 'started' and desired_state = 'started'
+          and ($16 = 0 or (select count(*) from held) = $16)
         order by created_at for update skip locked limit 1
       ), s as (
         update sandboxes set organization_id = $3, name = coalesce($4, sandboxes.name), labels = $5, env = $6, public = $7,
           auto_stop_interval = $8, auto_archive_interval = $9, auto_delete_interval = $10, auto_destroy_at = $11,
-          network_block_all = $12, network_allow_list = $13, state = $14, warm_key = null, revision = revision + 1,
+          network_block_all = $12, network_allow_list = $13, state = $14, volumes = $17, warm_key = null, revision = revision + 1,
           created_at = now(), updated_at = now(), state_changed_at = now(), last_activity_at = now()
         from candidate where sandboxes.id = candidate.id returning sandboxes.*
       ), told as (
@@ -159,7 +170,7 @@ export class SandboxStore {
       const row = await this.#write('sandbox-claim', text, [
         this.#origin, claim.warmKey, claim.organizationId, claim.name, JSON.stringify(claim.labels), JSON.stringify(claim.env), claim.public,
         claim.autoStopInterval, claim.autoArchiveInterval, claim.autoDeleteInterval, claim.autoDestroyAt, claim.networkBlockAll, claim.networkAllowList,
-        MOVES[claim.adapt ? 'claimUnready' : 'claim'].to,
+        MOVES[claim.adapt ? 'claimUnready' : 'claim'].to, volumeIds, volumeIds.length, JSON.stringify(claim.volumes),
       ]);
       return row ? this.#committed(row) : null;
     });
@@ -211,6 +222,10 @@ export class SandboxStore {
 }
 
 const TOLD = `(select coalesce(json_agg(told order by told.id), '[]'::json) from told) as events`;
+
+function idsOf(mounts: readonly VolumeMount[]): string[] {
+  return [...new Set(mounts.map(({ volumeId }) => volumeId))];
+}
 
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text);
