@@ -2,7 +2,9 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RUNNER_ERRORS, type RunnerErrorCode, type RunnerEvent, type RunnerSandbox, type SandboxPatch, type SandboxSpec } from '@paddock/contract';
+import {
+  RUNNER_ERRORS, type ImageSource, type InspectedImage, type RunnerErrorCode, type RunnerEvent, type RunnerImage, type RunnerSandbox, type SandboxPatch, type SandboxSpec,
+} from '@paddock/contract';
 
 interface Held {
   spec: SandboxSpec;
@@ -22,7 +24,15 @@ export class RunnerPeer {
   readonly delayMs: Record<string, number> = {};
   /** Code of the error the next request of a method is answered with. */
   readonly failNext: Record<string, RunnerErrorCode | undefined> = {};
-  images: { name: string; state: 'ready' | 'preparing' | 'failed'; sizeBytes: number | null }[] = [{ name: 'slim', state: 'ready', sizeBytes: 1 }];
+  images: RunnerImage[] = [{ name: 'slim', state: 'ready', sizeBytes: 1 }];
+  /** What `PUT /v1/images/:name` was given, by name. An image stays `preparing` until `settle` is called. */
+  readonly sources = new Map<string, ImageSource>();
+  /** Texts of images' logs; a log ends when its image is settled. */
+  readonly logs = new Map<string, string>();
+  /** Answers of registries, by reference; others are not found. */
+  readonly registry = new Map<string, InspectedImage | RunnerErrorCode>();
+  /** `reference user` of every inspection. */
+  readonly inspections: string[] = [];
   readonly #socketPath: string;
   readonly #streams = new Set<ServerResponse>();
   #server: Server | null = null;
@@ -56,6 +66,13 @@ export class RunnerPeer {
     if (tell) this.#publish({ type: 'sandbox.exited', id, reason });
   }
 
+  /** An image's making ends. */
+  settle(name: string, outcome: Partial<RunnerImage> & Pick<RunnerImage, 'state'>, tell = true): void {
+    const image: RunnerImage = { name, sizeBytes: outcome.state === 'ready' ? 1_000 : null, ...outcome };
+    this.images = [...this.images.filter((other) => other.name !== name), image];
+    if (tell) this.#publish({ type: 'image', image });
+  }
+
   count(request: string): number {
     return this.requests.filter((line) => line === request).length;
   }
@@ -74,7 +91,8 @@ export class RunnerPeer {
       return;
     }
     const body = await read(req);
-    if (kind === 'images') return reply(res, 200, { images: this.images });
+    if (kind === 'images') return this.#image(method, decodeURIComponent(id), verb?.split('?')[0], body, res);
+    if (kind === 'registry') return this.#inspect(body as { reference: string; auth: { username: string } | null }, res);
     if (kind === 'info') return reply(res, 200, { version: 'peer', cpus: 2, memoryGiB: 8, diskGiB: 50, diskUsedGiB: 1, sandboxesStarted: 0 });
     if (id) this.requests.push(`${verb === 'stop' ? 'STOP' : method} ${id}`);
     const action = verb === 'stop' ? 'STOP' : method;
@@ -89,9 +107,49 @@ export class RunnerPeer {
     this.#act(action, id, body, res);
   }
 
+  #image(method: string, name: string, verb: string | undefined, body: unknown, res: ServerResponse): void {
+    if (!name) return reply(res, 200, { images: this.images });
+    const image = this.images.find((other) => other.name === name);
+    if (verb !== 'log') this.requests.push(`${method} ${name}`);
+    if (method === 'DELETE') {
+      this.images = this.images.filter((other) => other.name !== name);
+      return reply(res, 204, null);
+    }
+    if (method === 'PUT') {
+      const failure = this.failNext.PUT_IMAGE;
+      this.failNext.PUT_IMAGE = undefined;
+      if (failure) return reply(res, RUNNER_ERRORS[failure], { code: failure, message: `peer says ${failure}` });
+      this.sources.set(name, body as ImageSource);
+      if (image?.state === 'ready') return reply(res, 202, image);
+      const made: RunnerImage = { name, state: 'preparing', sizeBytes: null };
+      this.images = [...this.images.filter((other) => other.name !== name), made];
+      return reply(res, 202, made);
+    }
+    if (!image) return reply(res, 404, { code: 'IMAGE_NOT_FOUND', message: 'no such image' });
+    if (verb === 'log') return void this.#log(name, res);
+    reply(res, 200, image);
+  }
+
+  async #log(name: string, res: ServerResponse): Promise<void> {
+    res.writeHead(200, { 'content-type': 'text/plain' });
+    res.write(this.logs.get(name) ?? '');
+    while (this.#server && this.images.find((other) => other.name === name)?.state === 'preparing') await sleep(10);
+    res.end();
+  }
+
+  #inspect({ reference, auth }: { reference: string; auth: { username: string } | null }, res: ServerResponse): void {
+    this.inspections.push(`${reference} ${auth?.username ?? 'anonymous'}`);
+    const answer = this.registry.get(reference) ?? 'IMAGE_NOT_FOUND';
+    if (typeof answer === 'string') return reply(res, RUNNER_ERRORS[answer], { code: answer, message: `peer says ${answer}` });
+    reply(res, 200, answer);
+  }
+
   #act(action: string, id: string, body: unknown, res: ServerResponse): void {
     const held = this.sandboxes.get(id);
     if (action === 'PUT') {
+      const image = this.images.find((other) => other.name === (body as SandboxSpec).image);
+      const lacks = !image ? 'IMAGE_NOT_FOUND' : image.state === 'ready' ? null : 'IMAGE_NOT_READY';
+      if (lacks) return reply(res, RUNNER_ERRORS[lacks], { code: lacks, message: `peer says ${lacks}` });
       this.sandboxes.set(id, { spec: body as SandboxSpec, state: 'started' });
       return reply(res, 200, { id, state: 'started', toolboxVersion: '1.2.3', trace: [] });
     }

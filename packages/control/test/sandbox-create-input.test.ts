@@ -46,6 +46,11 @@ test.each([
   [{ cpu: 2 }, 'Cannot specify Sandbox resources when using a snapshot'],
   [{ gpuType: ['H100'] }, 'Cannot specify Sandbox resources when using a snapshot'],
   [{ snapshot: 'a', buildInfo: { dockerfileContent: 'FROM x' } }, 'Cannot specify both a snapshot and a build info entry'],
+  [{ buildInfo: { dockerfileContent: 'FROM x' }, linkedSandbox: 's' }, 'Cannot specify both a linked sandbox and a build info entry'],
+  [{ buildInfo: 'FROM x' }, 'buildInfo must be an object, buildInfo.dockerfileContent should not be empty'],
+  [{ buildInfo: { dockerfileContent: 'RUN true' } }, 'buildInfo.dockerfileContent must have a FROM instruction'],
+  [{ buildInfo: { dockerfileContent: 'FROM x', contextHashes: ['../other'] } }, 'buildInfo.contextHashes must hold hashes of uploaded contexts'],
+  [{ buildInfo: { dockerfileContent: 'FROM x' }, gpu: 1 }, 'No available runners with GPUs'],
   [{ networkAllowList: '10.0.0.1' }, 'networkAllowList: "10.0.0.1" is not an IPv4 CIDR block such as 192.0.2.0/24'],
   [{ name: 1, public: 2 }, 'name must be a string, public must be a boolean value'],
   ['text', 'The body must be a JSON object'],
@@ -54,10 +59,15 @@ test.each([
 });
 
 test.each([
-  [{ buildInfo: { dockerfileContent: 'FROM x' } }], [{ volumes: [{ volumeId: 'v', mountPath: '/v' }] }], [{ linkedSandbox: 'x' }], [{ secrets: [{ A: 'b' }] }],
+  [{ volumes: [{ volumeId: 'v', mountPath: '/v' }] }], [{ linkedSandbox: 'x' }], [{ secrets: [{ A: 'b' }] }],
   [{ domainAllowList: 'example.com' }], [{ outboundProxyUrl: 'http://x' }],
 ])('501 for %j: to ignore it would pretend', (body) => {
   expect(refused(body)?.[0]).toBe(501);
+});
+
+test('with something to build resources are allowed, and zero stands for the default', () => {
+  const buildInfo = { dockerfileContent: 'FROM x', contextHashes: ['b', 'a'] };
+  expect(ok({ buildInfo, cpu: 2, memory: 0 }).build).toEqual({ dockerfile: 'FROM x', contextHashes: ['b', 'a'], cpu: 2, memoryGiB: 1, diskGiB: 3 });
 });
 
 test('zero resources pass beside a snapshot', () => {

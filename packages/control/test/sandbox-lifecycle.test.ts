@@ -22,7 +22,7 @@ test('a create answers with the true final state and everything clients need', a
     kvm: false, public: false, networkBlockAll: false, env: { X: 'y' }, labels: { a: '1' }, autoStopInterval: 15, autoArchiveInterval: 10_080,
     autoDeleteInterval: -1, toolboxProxyUrl: 'http://localhost:3000/toolbox', daemonVersion: '1.2.3', sandboxClass: 'container',
   });
-  expect(plane.runner.sandboxes.get(dto.id)?.spec).toMatchObject({ image: 'slim', user: 'daytona', env: { X: 'y' }, cpu: 1, memoryGiB: 1, diskGiB: 3 });
+  expect(plane.runner.sandboxes.get(dto.id)?.spec).toMatchObject({ image: 'slim', user: null, env: { X: 'y' }, cpu: 1, memoryGiB: 1, diskGiB: 3 });
   expect((await plane.call('GET', '/api/sandbox/first')).body.id).toBe(dto.id);
   expect((await plane.call('GET', `/api/sandbox/${dto.id}`)).body).toEqual(dto);
 });

@@ -24,9 +24,11 @@ test('every pending state has work, an end by success, and an end by time unless
   for (const state of PENDING_STATES) {
     const desired = state === 'stopping' ? 'stopped' : state === 'destroying' ? 'destroyed' : 'started';
     expect(nextStep(state, desired), state).toHaveProperty('do');
-    const onward = triggers.filter((trigger) => canMove(trigger, state) && MOVES[trigger].to === desired);
+    const waits = ['pending_build', 'building_snapshot', 'pulling_snapshot'].includes(state);
+    const onward = triggers.filter((trigger) => canMove(trigger, state) && MOVES[trigger].to === (waits ? 'creating' : desired));
     expect(onward, state).toHaveLength(1);
-    expect(canMove('timeout', state), state).toBe(state !== 'destroying');
+    const end = state === 'pending_build' || state === 'building_snapshot' ? 'buildFailed' : 'timeout';
+    expect(canMove(end, state), state).toBe(state !== 'destroying');
     expect(PENDING_TIMEOUT_MS[state] !== undefined, state).toBe(state !== 'destroying');
   }
 });
@@ -56,6 +58,9 @@ test('the table as it is: a new move is a decision to be made here too', () => {
     'started ─claim▶ started', 'started ─claimUnready▶ starting', 'started ─exited▶ stopped', 'started ─lost▶ error', 'started ─stop▶ stopping', 'starting ─fail▶ error', 'starting ─lost▶ error',
     'starting ─started▶ started', 'starting ─timeout▶ error', 'stopped ─lost▶ error', 'stopped ─start▶ starting', 'stopping ─fail▶ error', 'stopping ─lost▶ error',
     'stopping ─stopped▶ stopped', 'stopping ─timeout▶ error',
+    'pending_build ─building▶ building_snapshot', 'creating ─pulling▶ pulling_snapshot', 'pending_build ─imageReady▶ creating', 'building_snapshot ─imageReady▶ creating',
+    'pulling_snapshot ─imageReady▶ creating', 'pending_build ─buildFailed▶ build_failed', 'building_snapshot ─buildFailed▶ build_failed',
+    'pulling_snapshot ─fail▶ error', 'pulling_snapshot ─timeout▶ error',
   ].sort());
   expect(INITIAL).toEqual({ state: 'creating', desiredState: 'started' });
 });

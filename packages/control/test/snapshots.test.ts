@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { PaginatedSnapshots, SnapshotDto } from '@paddock/contract';
 import pg from 'pg';
 import { Check } from 'typebox/value';
+import { unnamedPlan } from '../src/db/index.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestControl, startTestDatabase, type TestControl, type TestDatabase } from './support.ts';
 
@@ -49,14 +50,20 @@ test('the default snapshots exist in the documented sizes and follow the image',
   const before = await control.call('GET', '/api/snapshots/daytona-medium');
   expect(Check(SnapshotDto, before.body)).toBe(true);
   expect(before.body).toMatchObject({ general: true, cpu: 2, mem: 4, disk: 8, gpu: 0, state: 'pending', size: null, errorReason: null, entrypoint: null, sandboxClass: 'container', regionIds: ['us'] });
-  const { snapshots } = control.context;
-  const pulling = await snapshots.setImageState({ name: 'slim', state: 'preparing', sizeBytes: null });
-  expect(pulling.map(({ oldState, newState }) => `${oldState}>${newState}`)).toEqual(['pending>pulling', 'pending>pulling', 'pending>pulling']);
-  expect(await snapshots.setImageState({ name: 'slim', state: 'preparing', sizeBytes: null })).toEqual([]);
-  await snapshots.setImageState({ name: 'slim', state: 'failed', sizeBytes: null, reason: 'no room' });
-  expect((await control.call('GET', '/api/snapshots/daytona-small')).body).toMatchObject({ state: 'error', errorReason: 'no room' });
-  await snapshots.setImageState({ name: 'slim', state: 'ready', sizeBytes: 512 * 1024 ** 2 });
-  expect((await control.call('GET', '/api/snapshots/daytona-small')).body).toMatchObject({ state: 'active', errorReason: null, size: 0.5 });
+  const { images, db } = control.context;
+  await db.run(unnamedPlan(`insert into images (name, source, state) values ('slim', '{"kind":"recipe"}', 'pending')`));
+  const medium = async () => (await control.call('GET', '/api/snapshots/daytona-medium')).body;
+  await images.move('slim', 'prepare');
+  expect(await medium()).toMatchObject({ state: 'pulling' });
+  const { rows } = await client.query(`select detail->'payload'->>'oldState' as old, detail->'payload'->>'newState' as new from outbox where event = 'snapshot.state.updated'`);
+  expect(rows.map((row) => `${row.old}>${row.new}`)).toEqual(['pending>pulling', 'pending>pulling', 'pending>pulling']);
+  await images.move('slim', 'fail', { reason: 'no room' });
+  expect(await medium()).toMatchObject({ state: 'error', errorReason: 'no room' });
+  await images.move('slim', 'ready', { reason: null, sizeBytes: 512 * 1024 ** 2 });
+  expect(await medium()).toMatchObject({ state: 'active', errorReason: null, size: 0.5 });
+  // The runner makes a lost image again: sandboxes wait for it, so the snapshot stays usable.
+  await images.move('slim', 'lost');
+  expect(await medium()).toMatchObject({ state: 'active' });
 });
 
 describe('one snapshot', () => {
