@@ -18,6 +18,7 @@ interface Held {
  */
 export class RunnerPeer {
   readonly sandboxes = new Map<string, Held>();
+  readonly volumes = new Set<string>();
   /** `METHOD id` of every request that was begun, oldest first. */
   readonly requests: string[] = [];
   /** Delays in ms by method; a delayed request ends early when its client goes. */
@@ -93,6 +94,7 @@ export class RunnerPeer {
     const body = await read(req);
     if (kind === 'images') return this.#image(method, decodeURIComponent(id), verb?.split('?')[0], body, res);
     if (kind === 'registry') return this.#inspect(body as { reference: string; auth: { username: string } | null }, res);
+    if (kind === 'volumes') return this.#volume(method, id, res);
     if (kind === 'info') return reply(res, 200, { version: 'peer', cpus: 2, memoryGiB: 8, diskGiB: 50, diskUsedGiB: 1, sandboxesStarted: 0 });
     if (id) this.requests.push(`${verb === 'stop' ? 'STOP' : method} ${id}`);
     const action = verb === 'stop' ? 'STOP' : method;
@@ -142,6 +144,19 @@ export class RunnerPeer {
     const answer = this.registry.get(reference) ?? 'IMAGE_NOT_FOUND';
     if (typeof answer === 'string') return reply(res, RUNNER_ERRORS[answer], { code: answer, message: `peer says ${answer}` });
     reply(res, 200, answer);
+  }
+
+  #volume(method: string, id: string, res: ServerResponse): void {
+    if (!id) return reply(res, 200, { volumes: [...this.volumes].map((held) => ({ id: held, driver: 'local' })) });
+    const action = `${method} volume`;
+    this.requests.push(`${action} ${id}`);
+    const used = [...this.sandboxes.values()].some(({ spec }) => spec.volumes.some(({ volumeId }) => volumeId === id));
+    const failure = this.failNext[action] ?? (method === 'DELETE' && used ? 'VOLUME_IN_USE' : undefined);
+    this.failNext[action] = undefined;
+    if (failure) return reply(res, RUNNER_ERRORS[failure], { code: failure, message: `peer says ${failure}` });
+    if (method === 'PUT') this.volumes.add(id);
+    else this.volumes.delete(id);
+    reply(res, method === 'PUT' ? 200 : 204, method === 'PUT' ? { id, driver: 'local' } : null);
   }
 
   #act(action: string, id: string, body: unknown, res: ServerResponse): void {
