@@ -22,9 +22,11 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
   const gateway = createGateway(config, layout, sandboxes.gatewayBackend);
   const ssh = createSshGateway(layout, sandboxes.sshBackend, await context.settings.secret('ssh-host-key'));
   const app = await buildApp(context, domainsWith([sandboxes.domain]));
+  const registry = await context.registry.open();
   await sandboxes.start();
+  registry.start();
   return {
-    handlers: { gateway, events: sandboxes.sockets, api: (req, res) => app.routing(req, res) },
+    handlers: { gateway, events: sandboxes.sockets, data: [registry], api: (req, res) => app.routing(req, res) },
     ssh,
     hangUp() {
       sandboxes.sockets.disconnect();
@@ -32,6 +34,7 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
     },
     async stop() {
       gateway.close();
+      await registry.stop();
       await sandboxes.stop();
       await app.close();
     },

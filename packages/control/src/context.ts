@@ -4,7 +4,7 @@ import type { Authenticator } from './auth/index.ts';
 import type { Database } from './db/index.ts';
 import type { Announcer } from './events/index.ts';
 import type { Readiness } from './health/readiness.ts';
-import type { DockerRegistries } from './docker-registry/index.ts';
+import type { DockerRegistries, OwnRegistry } from './docker-registry/index.ts';
 import type { Images } from './images/index.ts';
 import type { ObjectStore } from './object-storage/index.ts';
 import type { Organizations } from './organizations/index.ts';
@@ -28,4 +28,5 @@ export interface ControlContext {
   readonly images: Images;
   readonly snapshots: Snapshots;
   readonly dockerRegistries: DockerRegistries;
+  readonly registry: OwnRegistry;
 }

@@ -55,9 +55,9 @@ export async function createImagePlane(context: ControlContext, runner: RunnerCl
   };
 }
 
-function credentialsOf({ dockerRegistries }: ControlContext): RegistryCredentials {
+function credentialsOf({ dockerRegistries, registry }: ControlContext): RegistryCredentials {
   return {
-    access: async (organizationId, reference) => ({ reference, auth: await dockerRegistries.authFor(organizationId, hostOf(reference)) }),
+    access: async (organizationId, reference) => (await registry.pullAccess(organizationId, reference)) ?? { reference, auth: await dockerRegistries.authFor(organizationId, hostOf(reference)) },
     authsFor: (organizationId) => dockerRegistries.authsFor(organizationId),
   };
 }

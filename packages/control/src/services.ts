@@ -4,7 +4,7 @@ import { Authenticator } from './auth/index.ts';
 import type { ControlContext } from './context.ts';
 import { Database } from './db/index.ts';
 import { Announcer } from './events/index.ts';
-import { DockerRegistries, ecrTokens } from './docker-registry/index.ts';
+import { DockerRegistries, ecrTokens, OwnRegistry } from './docker-registry/index.ts';
 import { Readiness } from './health/readiness.ts';
 import { createObjectStore } from './object-storage/index.ts';
 import { Images } from './images/index.ts';
@@ -27,6 +27,7 @@ export function createContext(config: PaddockConfig, log: Logger, blobRoot?: str
   const snapshots: Snapshots = new Snapshots({ db, images, announcer, regions, rules: (id) => organizations.rules(id) });
   const organizations = new Organizations(db, snapshots);
   const layout = layoutOf(config.dataDir, config.runRoot);
+  const objects = createObjectStore(config, settings, blobRoot ?? layout.blobDir);
   return {
     config,
     layout,
@@ -36,11 +37,12 @@ export function createContext(config: PaddockConfig, log: Logger, blobRoot?: str
     announcer,
     settings,
     readiness,
-    objects: createObjectStore(config, settings, blobRoot ?? layout.blobDir),
+    objects,
     organizations,
     regions,
     images,
     snapshots,
     dockerRegistries: new DockerRegistries({ db, settings, ecr: ecrTokens(config.amazon) }),
+    registry: new OwnRegistry({ config, db, settings, objects, organizations, regions, log }),
   };
 }

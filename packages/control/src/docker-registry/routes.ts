@@ -1,15 +1,17 @@
-import { CreateDockerRegistry, DockerRegistry, UpdateDockerRegistry } from '@paddock/contract';
+import { CreateDockerRegistry, DockerRegistry, RegistryPushAccess, UpdateDockerRegistry } from '@paddock/contract';
 import { Type } from 'typebox';
 import { principalOf, type Access } from '../auth/index.ts';
 import type { ControlContext } from '../context.ts';
-import type { ApiServer } from '../http/index.ts';
+import { createClientOrigin, type ApiServer } from '../http/index.ts';
 
 const WRITE: Access = { requires: ['write:registries'] };
 const DELETE: Access = { requires: ['delete:registries'] };
+const PUSH: Access = { anyOf: ['write:snapshots', 'write:sandboxes'] };
 const Id = Type.Object({ id: Type.String({ description: 'Id of the registry' }) });
 
-export function dockerRegistryRoutes(api: ApiServer, { dockerRegistries: registries }: Pick<ControlContext, 'dockerRegistries'>): void {
+export function dockerRegistryRoutes(api: ApiServer, { dockerRegistries: registries, registry, config }: Pick<ControlContext, 'dockerRegistries' | 'registry' | 'config'>): void {
   const tags = ['docker-registry'];
+  const originOf = createClientOrigin(config);
 
   api.post('/docker-registry', {
     config: { access: WRITE },
@@ -19,6 +21,11 @@ export function dockerRegistryRoutes(api: ApiServer, { dockerRegistries: registr
   api.get('/docker-registry', {
     schema: { tags, operationId: 'listRegistries', response: { 200: Type.Array(DockerRegistry) } },
   }, async (request) => registries.list(principalOf(request).organizationId));
+
+  api.get('/docker-registry/registry-push-access', {
+    config: { access: PUSH },
+    schema: { tags, operationId: 'getTransientPushAccess', querystring: Type.Object({ regionId: Type.Optional(Type.String({ maxLength: 255 })) }), response: { 200: RegistryPushAccess } },
+  }, async (request) => registry.pushAccess(principalOf(request), originOf(request.raw), request.query.regionId));
 
   api.get('/docker-registry/:id', {
     schema: { tags, operationId: 'getRegistry', params: Id, response: { 200: DockerRegistry } },

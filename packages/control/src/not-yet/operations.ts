@@ -92,8 +92,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /warm-pools createWarmPool write:sandboxes
     PATCH /warm-pools/:id updateWarmPool write:sandboxes
     DELETE /warm-pools/:id deleteWarmPool delete:sandboxes`,
-  'Image registries': `
-    GET /docker-registry/registry-push-access getTransientPushAccess write:snapshots|write:sandboxes`,
   'Uploads of build contexts': `
     GET /object-storage/push-access getPushAccess write:snapshots|write:sandboxes`,
   'Runners on other machines': `

@@ -13,9 +13,18 @@ export interface Inlet {
   upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
+/** Takes bodies of any size and decides by itself when to ask for them. */
+export interface DataInlet {
+  matches(req: IncomingMessage): boolean;
+  /** @param expectsContinue the client waits for `100 Continue` */
+  handle(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void;
+}
+
 export interface Handlers {
   readonly gateway: Gateway;
   readonly events: Inlet;
+  /** Tried in this order, before the API. */
+  readonly data: readonly DataInlet[];
   readonly api: (req: IncomingMessage, res: ServerResponse) => void;
 }
 
@@ -83,8 +92,10 @@ export class Front {
   }
 }
 
-function dispatch({ gateway, events, api }: Handlers, req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+function dispatch({ gateway, events, data, api }: Handlers, req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
   if (gateway.matches(req)) return expectsContinue ? gateway.checkContinue(req, res) : gateway.handle(req, res);
+  const inlet = data.find((candidate) => candidate.matches(req));
+  if (inlet) return inlet.handle(req, res, expectsContinue);
   if (expectsContinue) res.writeContinue();
   if (events.matches(req)) events.handle(req, res);
   else api(req, res);
