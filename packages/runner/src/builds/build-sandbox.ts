@@ -143,6 +143,7 @@ export class BuildSandbox {
 
   /** Gives back what only this build needed, and notes when the cache was last used. */
   async tidy(): Promise<void> {
+    if (!existsSync(this.#disk)) return; // a first start that failed leaves nothing
     await this.#empty();
     utimesSync(this.#disk, new Date(), new Date());
   }

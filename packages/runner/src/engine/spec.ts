@@ -130,7 +130,8 @@ export function ociSpec(input: SpecInput): object {
       bind(input.guestDir, GUEST_MOUNT, ['ro', 'nosuid', 'nodev']),
       ...['hosts', 'hostname', 'resolv.conf'].map((file) => bind(own(file), `/etc/${file}`, ['rw', 'nosuid', 'nodev', 'noexec'])),
       ...input.devices.map((device) => bind(own(device.file), device.path, ['rw', 'nosuid', 'noexec'])),
-      ...input.views.map(({ source, target, readOnly }) => bind(source, target, [readOnly ? 'ro' : 'rw', 'nodev'])),
+      // The flags of their mounts, which no one inside may take away, so the runtime has to repeat them.
+      ...input.views.map(({ source, target, readOnly }) => bind(source, target, [readOnly ? 'ro' : 'rw', 'nosuid', 'nodev', 'noatime'])),
     ],
     linux: {
       uidMappings: idMap,

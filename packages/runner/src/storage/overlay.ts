@@ -125,7 +125,7 @@ function showLayers(base: string, name: string, layers: readonly string[], slot:
   });
   mkdirSync(target);
   const data = `lowerdir=${lower.join(':')},${OPTIONS}`;
-  inDirectory(base, () => asFs(slot.idBase, () => mount('overlay', target, 'overlay', MS.RDONLY | MS.NODEV | MS.NOATIME, data)));
+  inDirectory(base, () => asFs(slot.idBase, () => mount('overlay', target, 'overlay', MS.RDONLY | MS.NOSUID | MS.NODEV | MS.NOATIME, data)));
   return target;
 }
 
