@@ -140,6 +140,8 @@ export const RUNNER_ERRORS = {
   RUNNER_FULL: 507,
   /** init or toolbox died, or did not answer in time; the sandbox was cleaned up again. */
   START_FAILED: 502,
+  /** The object store does not return what was stored in it. */
+  ARCHIVE_DAMAGED: 502,
   INTERNAL: 500,
 } as const;
 export type RunnerErrorCode = keyof typeof RUNNER_ERRORS;

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { layoutOf, type Layout, type PaddockConfig, type RunnerInfo } from '@paddock/contract';
 import { SandboxMaker } from './archives/sandbox-maker.ts';
 import { Builder } from './builds/index.ts';
+import { Transfers } from './archives/transfers.ts';
 import { openCgroups } from './engine/cgroups.ts';
 import { findEngine } from './engine/engines.ts';
 import { ExitWatch } from './engine/exit-watch.ts';
@@ -68,6 +69,11 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   };
   const sandboxes = new Sandboxes(parts);
   images.register('sandbox', new SandboxMaker(sandboxes, disks));
+  const transfers = new Transfers({
+    sandboxes, disks, log, publish: events.publish,
+    templateOf: (name) => images.ofSandbox(name)?.disk ?? null,
+    openBlobs: async (access) => (await import('@paddock/store')).openBlobs(access),
+  });
   const recovered = await recover(parts, layout, sandboxes);
   images.needs(() => sandboxes.imagesInUse());
   void images.collect();
@@ -88,7 +94,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount,
     };
   };
-  const server = runnerServer({ sandboxes, volumes, events, info, images, inspect: () => { throw new RunnerError('REGISTRY_FAILED', 'not yet'); }, version: VERSION, log });
+  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: () => { throw new RunnerError('REGISTRY_FAILED', 'not yet'); }, version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
@@ -99,6 +105,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       server.close();
       events.close();
       server.closeIdleConnections();
+      await transfers.close();
       await sandboxes.idle();
       stopKeeping();
       builder.close();

@@ -49,7 +49,15 @@ export interface SandboxSnapshots {
   snapshot(id: string, template: string): Promise<Moment & { readonly bytes: number }>;
 }
 
-export class Sandboxes implements SandboxSnapshots {
+/** Work of others on the disk of a sandbox that does not run. A start, stop or delete of the sandbox ends it. */
+export interface BorrowedDisk {
+  withStoppedDisk(id: string, signal: AbortSignal, work: (spec: SandboxSpec, signal: AbortSignal) => Promise<void>): Promise<void>;
+  /** A sandbox that is not here is here and stopped when `work` has made its disk; one that is here already stays as it is. */
+  withMissingDisk(spec: SandboxSpec, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void>;
+  isStopped(id: string): boolean;
+}
+
+export class Sandboxes implements SandboxSnapshots, BorrowedDisk {
   readonly #parts: Parts;
   readonly #entries = new Map<string, Entry>();
   readonly #lanes = new Lanes();
@@ -57,6 +65,9 @@ export class Sandboxes implements SandboxSnapshots {
   readonly #removals = new Gate(REMOVALS_AT_ONCE);
   /** Starts in progress, so that a delete need not wait for one that hangs. */
   readonly #starting = new Map<string, AbortController>();
+  /** Disks that others work on. */
+  readonly #borrowed = new Map<string, Set<AbortController>>();
+  #loans = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -102,6 +113,7 @@ export class Sandboxes implements SandboxSnapshots {
 
   put(spec: SandboxSpec, views: readonly View[] = []): Promise<StartedSandbox> {
     const trace = new Trace();
+    this.#reclaim(spec.id, 'started');
     return this.#lanes.run(spec.id, `put ${JSON.stringify(spec)}`, () => this.#starts.run(async () => {
       trace.mark('queue');
       const entry = this.#entries.get(spec.id);
@@ -112,6 +124,7 @@ export class Sandboxes implements SandboxSnapshots {
 
   stop(id: string, how: StopRequest): Promise<RunnerSandbox> {
     const force = how.force === true;
+    this.#reclaim(id, 'stopped');
     if (force) this.#starting.get(id)?.abort(new Error('it was stopped meanwhile'));
     return this.#lanes.run(id, `stop ${force}`, async () => {
       const entry = this.#entry(id);
@@ -152,12 +165,36 @@ export class Sandboxes implements SandboxSnapshots {
 
   remove(id: string): Promise<void> {
     this.#starting.get(id)?.abort(new Error('it was deleted meanwhile'));
+    this.#reclaim(id, 'deleted');
     return this.#lanes.run(id, 'remove', () => this.#removals.run(async () => {
       const entry = this.#entries.get(id);
       if (entry === undefined) return;
       await this.#save(entry, 'deleting', undefined, entry.record.run);
       await this.#erase(entry);
     }));
+  }
+
+  isStopped(id: string): boolean {
+    return this.#entries.get(id)?.record.phase === 'stopped';
+  }
+
+  withStoppedDisk(id: string, signal: AbortSignal, work: (spec: SandboxSpec, signal: AbortSignal) => Promise<void>): Promise<void> {
+    return this.#lend(id, signal, async (stop) => {
+      const { record } = this.#entry(id);
+      if (record.phase !== 'stopped') throw new RunnerError('INVALID_SPEC', `The sandbox is ${record.phase}: it must be stopped`);
+      await work(record.spec, stop);
+    });
+  }
+
+  withMissingDisk(spec: SandboxSpec, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    return this.#lend(spec.id, signal, async (stop) => {
+      if (this.#entries.has(spec.id)) return;
+      await work(stop);
+      // The disk first: a record without one would start as an empty sandbox, a disk without a record is an orphan that is rebuilt.
+      const entry: Entry = { record: { version: 1, spec, phase: 'stopped', run: null }, process: null };
+      await this.#parts.records.write(entry.record);
+      this.#entries.set(spec.id, entry);
+    });
   }
 
   /** Takes in what recovery found. */
@@ -169,6 +206,28 @@ export class Sandboxes implements SandboxSnapshots {
   /** Resolves when no operation is in progress. */
   idle(): Promise<void> {
     return this.#lanes.idle();
+  }
+
+  #lend(id: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const abort = new AbortController();
+    const loans = this.#borrowed.get(id) ?? new Set();
+    this.#borrowed.set(id, loans.add(abort)); // from now on, so that nobody has to wait for one that has not begun
+    return this.#lanes.run(id, `lend ${this.#loans++}`, async () => {
+      const stop = AbortSignal.any([signal, abort.signal]);
+      try {
+        stop.throwIfAborted();
+        await work(stop);
+      } catch (error) {
+        throw stop.aborted ? stop.reason : error;
+      } finally {
+        loans.delete(abort);
+        if (loans.size === 0) this.#borrowed.delete(id);
+      }
+    });
+  }
+
+  #reclaim(id: string, wish: string): void {
+    for (const loan of this.#borrowed.get(id) ?? []) loan.abort(new RunnerError('INVALID_SPEC', `The sandbox was ${wish} meanwhile`));
   }
 
   async #start(spec: SandboxSpec, views: readonly View[], existing: Entry | undefined, trace: Trace): Promise<StartedSandbox> {

@@ -4,16 +4,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { RUNNER_ERRORS, type RunnerInfo } from '@paddock/contract';
+import type { Transfers } from '../archives/transfers.ts';
 import type { Sandboxes } from '../lifecycle/sandboxes.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { EventStreams } from './events.ts';
 import { imageRoutes, type ImageRouteParts } from './image-routes.ts';
 import type { Route } from './route.ts';
 import type { Volumes } from '../volumes/index.ts';
+import { parseArchive, parseRestore } from './archive-bodies.ts';
 import { parseId, parsePatch, parseSpec, parseStop, parseVolume } from './validate.ts';
 
 export interface ServerParts extends ImageRouteParts {
   readonly sandboxes: Pick<Sandboxes, 'list' | 'get' | 'put' | 'stop' | 'patch' | 'remove'>;
+  readonly transfers: Pick<Transfers, 'archive' | 'restore'>;
   readonly volumes: Pick<Volumes, 'list' | 'put' | 'remove'>;
   readonly events: EventStreams;
   readonly info: () => Promise<RunnerInfo>;
@@ -24,7 +27,7 @@ export interface ServerParts extends ImageRouteParts {
 /** Env of a sandbox is the largest part of any body: the kernel takes about 2 MB of it in all. */
 const MAX_BODY_BYTES = 4 * 1_048_576;
 
-function routes({ sandboxes, volumes, events, info, images, inspect, version }: ServerParts): readonly Route[] {
+function routes({ sandboxes, transfers, volumes, events, info, images, inspect, version }: ServerParts): readonly Route[] {
   const one = /^\/v1\/sandboxes\/([^/]+)$/;
   return [
     { method: 'GET', path: /^\/v1\/info$/, run: info },
@@ -35,6 +38,8 @@ function routes({ sandboxes, volumes, events, info, images, inspect, version }: 
     { method: 'POST', path: /^\/v1\/sandboxes\/([^/]+)\/stop$/, operation: 'stop', run: ({ id, body }) => sandboxes.stop(id, parseStop(body)) },
     { method: 'PATCH', path: one, operation: 'patch', run: ({ id, body }) => sandboxes.patch(id, parsePatch(body)) },
     { method: 'DELETE', path: one, operation: 'remove', run: ({ id }) => sandboxes.remove(id) },
+    { method: 'PUT', path: /^\/v1\/sandboxes\/([^/]+)\/archive$/, operation: 'archive', status: 202, run: ({ id, body }) => transfers.archive(id, parseArchive(body)) },
+    { method: 'PUT', path: /^\/v1\/sandboxes\/([^/]+)\/restore$/, operation: 'restore', status: 202, run: ({ id, body }) => transfers.restore(id, parseRestore(body, id)) },
     { method: 'GET', path: /^\/v1\/volumes$/, run: async () => ({ volumes: await volumes.list() }) },
     { method: 'PUT', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'put volume', run: ({ id, body }) => volumes.put(id, parseVolume(body).driver) },
     { method: 'DELETE', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'remove volume', run: ({ id }) => volumes.remove(id) },

@@ -57,7 +57,7 @@ export function string(value: unknown, name: string): string {
   return typeof value === 'string' && !value.includes('\0') ? value : invalid(`\`${name}\` must be a string without zero bytes`);
 }
 
-function stringOrNull(value: unknown, name: string): string | null {
+export function stringOrNull(value: unknown, name: string): string | null {
   return value === null ? null : string(value, name);
 }
 

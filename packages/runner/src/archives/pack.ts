@@ -1,0 +1,130 @@
+/** Writes an archive: tar, cut into pieces, each compressed and stored by itself, the manifest last. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { constants, zstdCompress } from 'node:zlib';
+import type { ArchiveSummary } from '@paddock/contract';
+import type { Blobs } from '@paddock/store';
+import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
+import { readWhole, sha256, withTries } from './objects.ts';
+import { packTree } from './tar.ts';
+
+const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
+
+/**
+ * Large enough that requests cost nothing against bytes, small enough that four in memory are no burden and that one that has to be sent
+ * again is sent quickly.
+ */
+const PIECE_BYTES = 16 * 1024 ** 2;
+
+/** One is compressed while one is sent and one is read. */
+const AT_ONCE = 3;
+
+/** Fast: the processors belong to the sandboxes. Higher levels take twice the time for a tenth less. */
+const LEVEL = 1;
+
+export interface PackInput {
+  readonly sandboxId: string;
+  readonly image: string;
+  readonly upper: string;
+  readonly allowanceBytes: number;
+  readonly blobs: Blobs;
+  readonly signal: AbortSignal;
+  readonly onProgress: (tarBytes: number) => void;
+}
+
+export async function pack(input: PackInput): Promise<ArchiveSummary> {
+  const { blobs, signal } = input;
+  const ending = new AbortController();
+  const stop = AbortSignal.any([signal, ending.signal]);
+  const { stream, ended } = packTree(input.upper, stop);
+  const pieces: ArchivePiece[] = [];
+  const sending = new Set<Promise<void>>();
+  let done = 0;
+  let failure: unknown = null;
+  const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece, signal).then((stored) => {
+    pieces[index] = stored;
+    done += stored.tarBytes;
+    input.onProgress(done);
+  }, (error: unknown) => {
+    failure ??= error;
+    ending.abort(error);
+  });
+  try {
+    let index = 0;
+    for await (const piece of cut(stream)) {
+      while (sending.size >= AT_ONCE) await Promise.race(sending);
+      signal.throwIfAborted();
+      if (failure !== null) break;
+      const sent: Promise<void> = send(piece, index++).finally(() => sending.delete(sent));
+      sending.add(sent);
+    }
+    await Promise.all(sending);
+    if (failure !== null) throw failure;
+    await ended;
+  } catch (error) {
+    ending.abort(error);
+    await Promise.allSettled(sending);
+    throw failure ?? error;
+  }
+  signal.throwIfAborted();
+  const manifest: ArchiveManifest = {
+    version: 1, sandboxId: input.sandboxId, image: input.image, createdAt: new Date().toISOString(), allowanceBytes: input.allowanceBytes, pieces,
+  };
+  const text = Buffer.from(JSON.stringify(manifest));
+  await withTries(signal, () => blobs.put(MANIFEST_KEY, Readable.from([text])));
+  return verify(blobs, manifest, createHash('sha256').update(text).digest('hex'));
+}
+
+/** The archive that is there already, whole; null: there is none, or not all of it. */
+export async function findPacked(blobs: Blobs, sandboxId: string): Promise<ArchiveSummary | null> {
+  const text = await readWhole(blobs, MANIFEST_KEY);
+  if (text === null) return null;
+  try {
+    const manifest = JSON.parse(text.toString('utf8')) as ArchiveManifest;
+    return manifest.sandboxId === sandboxId ? await verify(blobs, manifest, await sha256(text)) : null;
+  } catch {
+    return null; // made again, under the same keys
+  }
+}
+
+/** Reads back what says that the archive is whole, before anybody removes the disk on its account. */
+async function verify(blobs: Blobs, manifest: ArchiveManifest, digest: string): Promise<ArchiveSummary> {
+  const text = await readWhole(blobs, MANIFEST_KEY);
+  if (text === null || await sha256(text) !== digest) throw new Error('The object store does not return the manifest that was stored in it');
+  const sizes = new Map<string, number>();
+  for (let after: string | null = ''; after !== null;) {
+    const page: Awaited<ReturnType<Blobs['list']>> = await blobs.list('', after === '' ? { limit: 1000 } : { limit: 1000, after });
+    for (const blob of page.blobs) sizes.set(blob.key, blob.size);
+    after = page.next;
+  }
+  manifest.pieces.forEach((piece, index) => {
+    if (sizes.get(pieceKey(index)) !== piece.size) throw new Error(`The object store does not have ${pieceKey(index)} as it was stored`);
+  });
+  return { sha256: digest, storedBytes: storedBytesOf(manifest), diskBytes: tarBytesOf(manifest) };
+}
+
+async function store(blobs: Blobs, index: number, piece: Buffer, signal: AbortSignal): Promise<ArchivePiece> {
+  const packed = await compress(piece, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } });
+  const digest = await sha256(packed);
+  await withTries(signal, () => blobs.put(pieceKey(index), Readable.from([packed])));
+  return { size: packed.length, sha256: digest, tarBytes: piece.length };
+}
+
+/** The stream in buffers of one size; the last may be shorter. */
+async function* cut(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+  let filled = 0;
+  for await (const chunk of stream) {
+    for (let at = 0; at < chunk.length;) {
+      const copied = chunk.copy(piece, filled, at);
+      at += copied;
+      filled += copied;
+      if (filled < PIECE_BYTES) continue;
+      yield piece;
+      piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled);
+}

@@ -1,0 +1,63 @@
+/** Rebuilds a disk from its archive. */
+import { once } from 'node:events';
+import { promisify } from 'node:util';
+import { zstdDecompress } from 'node:zlib';
+import type { Blobs } from '@paddock/store';
+import { RunnerError } from '../runner-error.ts';
+import { MANIFEST_KEY, parseManifest, pieceKey, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
+import { readWhole, sha256, withTries } from './objects.ts';
+import { unpackTree } from './tar.ts';
+
+const decompress = promisify(zstdDecompress) as (data: Buffer, options: object) => Promise<Buffer>;
+
+/** Fetched ahead of the one that is being written. */
+const AHEAD = 3;
+
+/** @throws RunnerError ARCHIVE_DAMAGED when it is not what its digest vouches for */
+export async function readManifest(blobs: Blobs, sandboxId: string, digest: string, signal: AbortSignal): Promise<ArchiveManifest> {
+  const text = await withTries(signal, () => readWhole(blobs, MANIFEST_KEY));
+  if (text === null) throw new RunnerError('ARCHIVE_DAMAGED', 'The archive is not in the object store');
+  if (await sha256(text) !== digest) throw new RunnerError('ARCHIVE_DAMAGED', 'The archive is damaged: its manifest is not the one that was written');
+  return parseManifest(text.toString('utf8'), sandboxId);
+}
+
+/** @param upper empty directory */
+export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: string, signal: AbortSignal, onProgress: (tarBytes: number) => void): Promise<void> {
+  const ending = new AbortController();
+  const stop = AbortSignal.any([signal, ending.signal]);
+  const { stream, ended } = unpackTree(upper, stop);
+  const fetched: Array<Promise<Buffer>> = [];
+  const fetchNext = (index: number): void => {
+    if (index >= pieces.length) return;
+    const piece = fetch(blobs, index, pieces[index]!, stop);
+    piece.catch(() => {}); // judged when its turn comes
+    fetched[index] = piece;
+  };
+  try {
+    for (let index = 0; index < AHEAD; index++) fetchNext(index);
+    let done = 0;
+    for (let index = 0; index < pieces.length; index++) {
+      const data = await fetched[index]!;
+      delete fetched[index];
+      fetchNext(index + AHEAD);
+      signal.throwIfAborted();
+      if (!stream.write(data)) await Promise.race([once(stream, 'drain', { signal: stop }), ended]);
+      done += data.length;
+      onProgress(done);
+    }
+    stream.end();
+    await ended;
+  } catch (error) {
+    ending.abort(error);
+    await ended.catch(() => {});
+    throw error;
+  }
+}
+
+async function fetch(blobs: Blobs, index: number, piece: ArchivePiece, signal: AbortSignal): Promise<Buffer> {
+  const key = pieceKey(index);
+  const packed = await withTries(signal, () => readWhole(blobs, key, piece.size));
+  if (packed === null) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is missing`);
+  if (packed.length !== piece.size || await sha256(packed) !== piece.sha256) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is not what was stored`);
+  return decompress(packed, { maxOutputLength: piece.tarBytes });
+}
