@@ -1,6 +1,6 @@
 import type { ObjectAccess } from '@paddock/contract';
 import aws4 from 'aws4';
-import { encodeKey } from './encoding.ts';
+import { encodeKey } from '../encoding.ts';
 
 /** @returns URL that anyone may GET for so many seconds (S3 allows up to a week) */
 export function presignedGet(access: ObjectAccess, key: string, expiresInSeconds: number): string {
