@@ -40,8 +40,17 @@ export function resolveConfig(sources: Sources): Resolved {
     assign(nested, path, path === 'port' ? port : read(path, SETTINGS[path].fallback?.replace('{port}', String(port ?? 0)) ?? null));
   }
   nested['previewProtocol'] ??= String(nested['publicUrl']).startsWith('https:') ? 'https' : 'http';
+  addOwnRegistry(nested);
   // The table has a row for each field and each row's reader yields that field's type.
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config: nested as unknown as PaddockConfig };
+}
+
+/** The runner pulls from the registry of this server without TLS. Loopback names need no word; behind 0.0.0.0 it uses one. */
+function addOwnRegistry(nested: Record<string, unknown>): void {
+  const host = String(nested['host']);
+  if (['127.0.0.1', 'localhost', '0.0.0.0', '::', '::1'].includes(host)) return;
+  const registries = nested['registries'] as { insecure: readonly string[] };
+  nested['registries'] = { ...registries, insecure: [...(registries.insecure ?? []), `${host.includes(':') ? `[${host}]` : host}:${String(nested['port'])}`] };
 }
 
 /** An environment variable that is set to nothing counts as not set: that is how compose files and shells blank one. */

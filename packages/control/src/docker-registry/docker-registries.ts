@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import type { CreateDockerRegistry, DockerRegistry, RegistryAuth, UpdateDockerRegistry } from '@paddock/contract';
+import type { CreateDockerRegistry, DockerRegistry, DockerRegistryConnection, RegistryAuth, TestDockerRegistry, UpdateDockerRegistry } from '@paddock/contract';
 import type { Database } from '../db/index.ts';
 import { displayTextProblem } from '../http/display-text.ts';
 import { ApiError, StatusError, ValidationError } from '../http/index.ts';
 import type { Settings } from '../settings/index.ts';
+import { testConnection } from './connection.ts';
 import { ecrRegionOf, isRoleArn, type EcrTokens } from './ecr.ts';
 import { open, seal } from './passwords.ts';
-import { normalizeHost, parseRegistryUrl, type RegistryUrl } from './registry-url.ts';
+import { isPlainHttp, normalizeHost, parseRegistryUrl, type RegistryUrl } from './registry-url.ts';
 import { deleteRegistry, insertRegistry, lockOrganization, registriesOf, registriesOfHost, registryById, setDefaultRegistry, updateRegistry, type RegistryRow } from './store.ts';
 
 /** wire: an organization's limit. */
@@ -73,6 +74,29 @@ export class DockerRegistries {
     const row = UUID.test(id) ? await this.#parts.db.one(setDefaultRegistry(id)) : null;
     if (!row) throw notFound(id);
     return toDto(row);
+  }
+
+  /** Logs in with what a registry would be created with. */
+  async test(organizationId: string, request: TestDockerRegistry): Promise<DockerRegistryConnection> {
+    const parsed = checked({ name: 'test', ...request });
+    return this.#test(parsed, async () => (isRoleArn(request.username)
+      ? this.#parts.ecr.authFor({ organizationId, host: parsed.host, roleArn: request.username })
+      : { host: parsed.host, username: request.username, password: request.password ?? '' }));
+  }
+
+  /** Logs in with what is stored. */
+  async testStored(organizationId: string, id: string): Promise<DockerRegistryConnection> {
+    const row = await this.#row(organizationId, id);
+    return this.#test({ url: row.url, host: row.host }, () => this.#auth(row));
+  }
+
+  async #test(address: RegistryUrl, authOf: () => Promise<RegistryAuth>): Promise<DockerRegistryConnection> {
+    try {
+      return await testConnection({ ...(await authOf()), plainHttp: isPlainHttp(address) });
+    } catch (error) {
+      if (error instanceof StatusError) return { success: false, message: error.message };
+      throw error;
+    }
   }
 
   /**

@@ -31,6 +31,12 @@ export function normalizeHost(host: string): string {
   return DOCKER_HUB.has(lower) ? DOCKER_HUB_HOST : lower;
 }
 
+/** As image references have it: loopback names are spoken to without TLS, and what says so. */
+export function isPlainHttp({ url, host }: RegistryUrl): boolean {
+  if (/^https?:/.test(url)) return url.startsWith('http:');
+  return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/.test(host);
+}
+
 function isHost(name: string): boolean {
   return /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(name) || /^\[[0-9a-f:.]+\]$/i.test(name);
 }

@@ -1,4 +1,4 @@
-import { CreateDockerRegistry, DockerRegistry, RegistryPushAccess, UpdateDockerRegistry } from '@paddock/contract';
+import { CreateDockerRegistry, DockerRegistry, DockerRegistryConnection, RegistryPushAccess, TestDockerRegistry, UpdateDockerRegistry } from '@paddock/contract';
 import { Type } from 'typebox';
 import { principalOf, type Access } from '../auth/index.ts';
 import type { ControlContext } from '../context.ts';
@@ -43,6 +43,17 @@ export function dockerRegistryRoutes(api: ApiServer, { dockerRegistries: registr
     await registries.delete(principalOf(request).organizationId, request.params.id);
     return reply.code(204).send(null);
   });
+
+  // Ours, not of the protocol.
+  api.post('/docker-registry/test-connection', {
+    config: { access: WRITE },
+    schema: { tags, operationId: 'testRegistryConnection', body: TestDockerRegistry, response: { 200: DockerRegistryConnection } },
+  }, async (request) => registries.test(principalOf(request).organizationId, request.body));
+
+  api.post('/docker-registry/:id/test-connection', {
+    config: { access: WRITE },
+    schema: { tags, operationId: 'testStoredRegistryConnection', params: Id, response: { 200: DockerRegistryConnection } },
+  }, async (request) => registries.testStored(principalOf(request).organizationId, request.params.id));
 
   api.post('/admin/docker-registry/:id/set-default', {
     config: { access: { admin: true } },
