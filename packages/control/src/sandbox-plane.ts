@@ -63,7 +63,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const find = lifecycle.find.bind(lifecycle);
   const properties = new Properties({ db, store, runner, find, clocksChanged: () => clocks.wake() });
   const previews = new Previews({ config, store: previewStore, find });
-  const sshAccesses = new SshAccesses({ config, store: new SshStore(db), find, byId: (id) => store.byId(id) });
+  const sshAccesses = new SshAccesses({ config, store: new SshStore(db, origin), find, byId: (id) => store.byId(id) });
 
   const view = (sandbox: Sandbox): Sandbox => {
     const used = activity.since(sandbox.id);
@@ -147,10 +147,12 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       sandboxes: gatewayBackend,
       access: (token) => sshAccesses.access(token),
       onRevoked: (listener) => sshAccesses.onRevoked(listener),
+      remaining: (accessIds) => sshAccesses.remaining(accessIds),
       report: (event) => log.info(event, 'SSH connection ended'),
     },
     async start() {
       await publisher.start();
+      await sshAccesses.start();
       reconciler.start();
       keeper.start();
       clocks.start();
@@ -166,6 +168,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       await keeper.stop();
       await activity.flush();
       await publisher.stop();
+      sshAccesses.stop();
       runner.close();
     },
   };

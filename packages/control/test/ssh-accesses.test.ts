@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { publicKeyLine } from '@paddock/gateway';
 import { startPlane, stopPlane, type TestPlane } from './sandbox-support.ts';
 import { startTestDatabase, type TestDatabase } from './support.ts';
 
@@ -76,6 +77,10 @@ test('a sandbox that is not there has none', async () => {
   for (const method of ['POST', 'DELETE']) expect((await plane.call(method, '/api/sandbox/nobody/ssh-access')).status).toBe(404);
 });
 
-test('the configuration names the command', async () => {
-  expect((await plane.call('GET', '/api/config')).body.sshGatewayCommand).toBe('ssh -p 2222 {{TOKEN}}@paddock.example');
+test('the configuration names the command and the key that the gateway shows', async () => {
+  const { sshGatewayCommand, sshGatewayPublicKey } = (await plane.call('GET', '/api/config')).body;
+  expect(sshGatewayCommand).toBe('ssh -p 2222 {{TOKEN}}@paddock.example');
+  const line = Buffer.from(sshGatewayPublicKey, 'base64').toString();
+  expect(line).toBe(publicKeyLine(await plane.context.settings.secret('ssh-host-key')));
+  expect(line).toMatch(/^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}$/);
 });

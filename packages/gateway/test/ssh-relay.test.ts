@@ -26,7 +26,8 @@ const touched: string[] = [];
 const outcomes: string[] = [];
 const seen: unknown[] = [];
 const changed = new Set<(id: string) => void>();
-const revoked = new Set<(sandboxId: string) => void>();
+const revoked = new Set<(sandboxId: string | null) => void>();
+let standing = new Set<string>();
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ssh-relay-'));
@@ -49,6 +50,7 @@ beforeAll(async () => {
     },
     access: async (token) => (token === TOKEN ? { id: 'access', sandboxId: ID } : null),
     onRevoked: (listener) => { revoked.add(listener); return () => void revoked.delete(listener); },
+    remaining: async () => standing,
     report: ({ outcome }) => void outcomes.push(outcome),
   }, Buffer.alloc(32, 3));
   front = createServer((socket) => gateway.serve(socket));
@@ -162,6 +164,7 @@ test('a sandbox that is not started is named as such', async () => {
 
 test.each([
   ['revocation', 'This SSH access was revoked.', () => revoked.forEach((tell) => tell(ID))],
+  ['a revocation that went unheard', 'This SSH access was revoked.', () => { standing = new Set(); revoked.forEach((tell) => tell(null)); }],
   ['a stop of the sandbox', `Sandbox ${ID} is stopping.`, () => { state = 'stopping'; changed.forEach((tell) => tell(ID)); }],
 ])('%s ends open connections with a sentence', async (_name, sentence, act) => {
   state = 'started';
@@ -175,6 +178,21 @@ test.each([
   expect(await ended).toBe(255);
   expect(err.join('')).toContain(sentence);
   state = 'started';
+});
+
+test('what may have gone unheard ends no connection of an access that stands', async () => {
+  const child = spawn('ssh', [...OPTIONS, '-p', String(port), `${TOKEN}@127.0.0.1`, 'cat']);
+  const out: string[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk.toString()));
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  child.stdin.write('before\n');
+  await until(() => out.join('') === 'before\n');
+  standing = new Set(['access']);
+  revoked.forEach((tell) => tell(null));
+  await new Promise((resolve) => setImmediate(resolve));
+  child.stdin.end('after\n');
+  await ended;
+  expect(out.join('')).toBe('before\nafter\n');
 });
 
 test('what is not SSH is hung up on', async () => {

@@ -18,6 +18,8 @@ export const ConfigurationDto = Type.Object({
   environment: Type.String(),
   /** Holds `{{TOKEN}}`. Absent: no SSH. */
   sshGatewayCommand: Type.Optional(Type.String()),
+  /** Base64 of a line of OpenSSH's public key format: the key that the SSH gateway shows. Absent: no SSH. */
+  sshGatewayPublicKey: Type.Optional(Type.String()),
 }, { title: 'DaytonaConfiguration' });
 export type ConfigurationDto = Static<typeof ConfigurationDto>;
 

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { PaddockConfig, SshAccessDto } from '@paddock/contract';
+import type { Subscription } from '../db/index.ts';
 import { StatusError } from '../http/index.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { SshAccessRow, SshStore } from './ssh-store.ts';
@@ -24,14 +25,24 @@ export interface SshAccessesDeps {
  */
 export class SshAccesses {
   readonly #deps: SshAccessesDeps;
-  readonly #listeners = new Set<(sandboxId: string) => void>();
+  readonly #listeners = new Set<(sandboxId: string | null) => void>();
+  #subscription: Subscription | undefined;
 
   constructor(deps: SshAccessesDeps) {
     this.#deps = deps;
   }
 
-  /** @returns unsubscribe */
-  onRevoked(listener: (sandboxId: string) => void): () => void {
+  /** Hears from then on of what other processes revoke. */
+  async start(): Promise<void> {
+    this.#subscription = await this.#deps.store.followRevocations((sandboxId) => this.#tell(sandboxId), () => this.#tell(null));
+  }
+
+  stop(): void {
+    this.#subscription?.stop();
+  }
+
+  /** @param listener gets null when revocations may have gone unheard @returns unsubscribe */
+  onRevoked(listener: (sandboxId: string | null) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -54,9 +65,13 @@ export class SshAccesses {
   async revoke(organizationId: string, idOrName: string, token: string | undefined): Promise<Sandbox> {
     const sandbox = await this.#deps.find(organizationId, idOrName);
     const all = token === undefined || token === '';
-    const removed = await this.#deps.store.remove(sandbox.id, all ? null : hashOf(token));
-    if (all || removed) for (const listener of this.#listeners) listener(sandbox.id);
+    if (await this.#deps.store.remove(sandbox.id, all ? null : hashOf(token))) this.#tell(sandbox.id);
     return sandbox;
+  }
+
+  /** @returns those of the accesses that still stand, expired or not */
+  remaining(accessIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#deps.store.existing(accessIds);
   }
 
   /** For the API: a token of somebody else's sandbox is as unknown as any. */
@@ -70,6 +85,10 @@ export class SshAccesses {
   /** For the gateway: whoever holds the token may enter. @returns null: unknown, revoked or expired */
   access(token: string): Promise<SshAccessRow | null> {
     return this.#deps.store.readValid(hashOf(token));
+  }
+
+  #tell(sandboxId: string | null): void {
+    for (const listener of this.#listeners) listener(sandboxId);
   }
 }
 

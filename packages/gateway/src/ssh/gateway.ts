@@ -14,6 +14,10 @@ const PER_ACCESS = 64;
 const UNKNOWN_PER_ADDRESS = 32;
 const TOTAL = 2_000;
 
+/** The database has just come back; when it goes again, it is asked again. */
+const ASK_AGAIN_MS = 1_000;
+
+const REVOKED = 'This SSH access was revoked.';
 const UNKNOWN_TOKEN = 'This SSH access token is unknown, was revoked or has expired. Create a new one for the sandbox and connect with it.';
 
 /** What is open, and for whom. */
@@ -46,9 +50,24 @@ export function createSshGateway(layout: Layout, backend: SshBackend, hostKeySee
   };
 
   const unsubscribe = [
-    backend.onRevoked((sandboxId) => endWhere(({ access }) => access?.sandboxId === sandboxId, REASON.byApplication, 'This SSH access was revoked.')),
+    backend.onRevoked((sandboxId) => {
+      if (sandboxId === null) void revokedUnheard();
+      else endWhere(({ access }) => access?.sandboxId === sandboxId, REASON.byApplication, REVOKED);
+    }),
     sandboxes.onSandboxChanged((sandboxId) => void sandboxChanged(sandboxId)),
   ];
+
+  /**
+   * A replaced access and a revoked one look the same by now. Connections of both end: who may still enter connects again, who may
+   * not must not stay.
+   */
+  async function revokedUnheard(): Promise<void> {
+    const ids = [...open].flatMap(({ access }) => access?.id ?? []);
+    if (ids.length === 0) return;
+    const standing = await backend.remaining([...new Set(ids)]).catch(() => null);
+    if (standing === null) return void setTimeout(() => void revokedUnheard(), ASK_AGAIN_MS).unref();
+    endWhere(({ access }) => access !== null && ids.includes(access.id) && !standing.has(access.id), REASON.byApplication, REVOKED);
+  }
 
   async function sandboxChanged(sandboxId: string): Promise<void> {
     const concerned = ({ access }: Open): boolean => access?.sandboxId === sandboxId;

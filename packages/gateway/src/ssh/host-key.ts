@@ -21,6 +21,12 @@ export function hostKeyOf(seed: Uint8Array): HostKey {
   return { type: 'ssh-ed25519', getPublicSSH: () => blob, sign: (data) => sign(null, data, key) };
 }
 
+/** wire: the public half as a line of `authorized_keys` or, behind a host's name, of `known_hosts`; without a newline. */
+export function publicKeyLine(seed: Uint8Array): string {
+  const { type, getPublicSSH } = hostKeyOf(seed);
+  return `${type} ${getPublicSSH().toString('base64')}`;
+}
+
 function sshString(bytes: Uint8Array): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(bytes.length);

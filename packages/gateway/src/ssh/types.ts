@@ -12,8 +12,13 @@ export interface SshBackend {
   readonly sandboxes: Pick<GatewayBackend, 'sandbox' | 'touch' | 'onSandboxChanged'>;
   /** @returns null: unknown, revoked or expired */
   access(token: string): Promise<SshAccess | null>;
-  /** Calls the listener when nobody may enter the sandbox any more who once could, so that its connections end. @returns unsubscribe */
-  onRevoked(listener: (sandboxId: string) => void): () => void;
+  /**
+   * Calls the listener when nobody may enter the sandbox any more who once could, so that its connections end; with null when that
+   * may have happened unheard, so that it asks which accesses are left. @returns unsubscribe
+   */
+  onRevoked(listener: (sandboxId: string | null) => void): () => void;
+  /** @returns those of the accesses that still stand, expired or not */
+  remaining(accessIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** One call a connection, at its end. Never holds the token. */
   report?(event: SshEvent): void;
 }
