@@ -59,7 +59,7 @@ test.each([
 });
 
 test.each([
-  [{ volumes: [{ volumeId: 'v', mountPath: '/v' }] }], [{ linkedSandbox: 'x' }], [{ secrets: [{ A: 'b' }] }],
+  [{ linkedSandbox: 'x' }], [{ secrets: [{ A: 'b' }] }],
   [{ domainAllowList: 'example.com' }], [{ outboundProxyUrl: 'http://x' }],
 ])('501 for %j: to ignore it would pretend', (body) => {
   expect(refused(body)?.[0]).toBe(501);
