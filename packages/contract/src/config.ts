@@ -76,6 +76,11 @@ export interface PaddockConfig {
     readonly timeoutMinutes: number;
     /** Builds at a time on this machine; of one organization there is one. `PADDOCK_BUILDS`, default 2. */
     readonly atOnce: number;
+    /**
+     * PEM bundle that steps of builds see as /etc/ssl/certs/ca-certificates.crt, for networks whose proxy opens TLS; null: the
+     * image's own. `PADDOCK_BUILD_CA_FILE`.
+     */
+    readonly caFile: string | null;
   };
   readonly network: {
     /** /16 for sandbox links; null: a 10.x.0.0/16 that overlaps no route and no resolver of the host. */

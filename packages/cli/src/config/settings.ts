@@ -156,6 +156,10 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
     toml: 'registries.image_limit_gib', flag: '--image-limit', env: 'PADDOCK_IMAGE_LIMIT_GIB', fallback: '50', shape: '<GiB>', read: wholeNumber(1, 1_000_000),
     help: 'largest image, unpacked, that is pulled',
   },
+  'builds.caFile': {
+    toml: 'builds.ca_file', flag: '--build-ca-file', env: 'PADDOCK_BUILD_CA_FILE', fallback: null, shape: '<file>', read: absolutePath,
+    help: 'certificates (PEM) that steps of builds trust, where a proxy opens TLS (default: those of the image)',
+  },
   'network.subnet': {
     toml: 'network.subnet', flag: '--network-subnet', env: 'PADDOCK_NETWORK_SUBNET', fallback: null, shape: '<cidr>', read: ipv4Subnet16,
     help: '/16 for sandbox links (default: the first free 10.x.0.0/16)',

@@ -6,6 +6,7 @@ export const WORK = '/paddock';
 export const CACHE = '/var/lib/containers';
 export const BASES = `${WORK}/bases`;
 export const RESULT = 'result';
+export const CERTIFICATES = 'ca.pem';
 
 /**
  * The network is the sandbox's. Short names are never looked up: every image that the Dockerfile needs is in the store of bases
@@ -27,9 +28,11 @@ const IMAGE = 'localhost/result:latest';
 /**
  * @param names pairs of what the Dockerfile calls a base and what it is called inside
  * @param platform `os/architecture`
+ * @param ownCertificates whether `ca.pem` is there for the steps
  */
-export function buildScript(names: ReadonlyArray<readonly [reference: string, inside: string]>, platform: string): string {
+export function buildScript(names: ReadonlyArray<readonly [reference: string, inside: string]>, platform: string, ownCertificates: boolean): string {
   const bases = names.map(([reference, inside]) => `--build-context ${quoted(`${reference}=docker://${inside}`)}`);
+  const certificates = ownCertificates ? ` --volume ${WORK}/${CERTIFICATES}:/etc/ssl/certs/ca-certificates.crt:ro` : '';
   return `#!/bin/sh
 set -eu
 exec 2>&1 </dev/null
@@ -46,7 +49,7 @@ for tar in contexts/*.tar; do
 done
 status=0
 buildah build --format docker --isolation oci --network host --layers --pull=never --force-rm --identity-label=false \\
-  --platform ${platform} ${bases.join(' ')} --tag ${IMAGE} --file Dockerfile context || status=$?
+  --platform ${platform}${certificates} ${bases.join(' ')} --tag ${IMAGE} --file Dockerfile context || status=$?
 [ $status -eq 0 ] || exit $status
 skopeo inspect --raw --config containers-storage:${IMAGE} >${RESULT}/config.json
 `;

@@ -1,11 +1,11 @@
 /** Makes images from Dockerfiles: bases by the store, steps by buildah in a sandbox, the result back into the store. */
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import { BuildOutput } from './build-output.ts';
 import { BUILDER_IMAGE, BuildSandbox, type BuildSandboxParts } from './build-sandbox.ts';
-import { buildScript } from './build-script.ts';
+import { CERTIFICATES, buildScript } from './build-script.ts';
 import { writeBaseStore, type BaseImage } from './base-store.ts';
 import { makeRecipe, obtainBases, type BaseParts } from './bases.ts';
 import { BuildCaches, type CacheParts } from './cache.ts';
@@ -100,7 +100,8 @@ export class Builder implements Maker<'build'> {
     const { signal } = context;
     writeFileSync(join(input, 'Dockerfile'), dockerfile);
     const stored = writeBaseStore(join(input, 'bases'), bases, ARCHITECTURE);
-    writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.reference, name] as const), PLATFORM));
+    if (config.caFile !== null) copyFileSync(config.caFile, join(input, CERTIFICATES));
+    writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.reference, name] as const), PLATFORM, config.caFile !== null));
     await fetchContexts(source.contexts, join(input, 'contexts'), config.diskGiB * GIB, signal);
     const mounts = new Map(stored.map(({ mountPoint, base }) => [mountPoint, { mountPoint, layers: base.layers.map((layer) => context.layers.path(layer)) }]));
     const output = new BuildOutput(new Map(stored.map(({ name, base }) => [name, base.reference])));
