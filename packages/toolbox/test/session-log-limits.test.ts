@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
+import type { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { eventually, startToolbox, type Toolbox } from './toolbox.ts';
 import { demux, follow, logsPath, newSession, rawFollower } from './session-support.ts';
@@ -81,6 +83,35 @@ test('a reader that goes away does not keep the command waiting', async () => {
   socket.destroy();
   await eventually(async () => (await session.exitCode(command)) === 0, 20_000);
 }, 60_000);
+
+test('a reader that takes nothing for long is cut off; the command and the others go on', async () => {
+  const toolbox = await startToolbox({ env: { PADDOCK_LOG_STALL_MS: '1500' } });
+  const session = await newSession(toolbox);
+  const command = await session.start(printing(120));
+  const other = follow(toolbox, logsPath(session, command));
+  let bytes = 0;
+  other.socket.on('message', (frame: Buffer) => {
+    other.frames.length = 0;
+    bytes += demux(frame).stdout.length;
+  });
+  const stuck = await rawFollower(toolbox, logsPath(session, command));
+  const stuckPlain = request({ socketPath: toolbox.socketPath, path: logsPath(session, command), agent: false }).end();
+  stuckPlain.on('error', () => undefined);
+  const reply = await new Promise<IncomingMessage>((resolve) => stuckPlain.once('response', resolve));
+  expect(await other.closed).toBe(1000);
+  expect(bytes).toBe(120 * MIB);
+  await eventually(async () => (await session.exitCode(command)) === 0, 20_000);
+  // What lies in the kernel's buffers is all that either still gets.
+  expect(await drained(stuck)).toBeLessThan(16 * MIB);
+  expect(await drained(reply)).toBeLessThan(16 * MIB);
+  expect(reply.complete).toBe(false);
+}, 60_000);
+
+/** @returns how many bytes come until the stream is closed */
+const drained = (stream: Readable): Promise<number> => new Promise((resolve) => {
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('error', () => undefined).once('close', () => resolve(bytes)).resume();
+});
 
 test('only the newest thousand commands of a session are remembered', async () => {
   const toolbox = await startToolbox();
