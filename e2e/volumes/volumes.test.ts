@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { drive, PROGRAM_TIMEOUT_MS } from '../python/python.ts';
+import { api, client, SDKS, unique } from '../sdk/support.ts';
+
+/** The documentation's own flow, by each SDK, against warm and cold sandboxes. */
+test.each(SDKS)('%s: volumes are shared, seen by subpath, outlive sandboxes and are not deleted while in use', async (_, sdk) => {
+  const daytona = client(sdk);
+  const name = unique('volume');
+  await expect(daytona.volume.get(name)).rejects.toThrow(sdk.DaytonaNotFoundError);
+  const volume = await daytona.volume.get(name, true);
+  expect(volume).toMatchObject({ name, state: 'ready' });
+  expect((await daytona.volume.get(name)).id).toBe(volume.id);
+  await expect(daytona.volume.create(name)).rejects.toThrow(`Volume with name ${name} already exists`);
+  expect((await daytona.volume.list()).map(({ id }) => id)).toContain(volume.id);
+
+  const mountPath = '/home/daytona/volume';
+  const producer = await daytona.create({ volumes: [{ volumeId: volume.id, mountPath }] });
+  await producer.fs.uploadFile(Buffer.from('shared payload'), `${mountPath}/users/alice/payload.bin`);
+  await expect(daytona.volume.delete(volume)).rejects.toThrow('in use');
+  const consumer = await daytona.create({ snapshot: 'daytona-medium', volumes: [{ volumeId: name, mountPath, subpath: 'users/alice' }, { volumeId: volume.id, mountPath: '/data' }] });
+  expect(String(await consumer.fs.downloadFile(`${mountPath}/payload.bin`))).toBe('shared payload');
+  expect(consumer.volumes).toEqual([{ volumeId: volume.id, mountPath, subpath: 'users/alice' }, { volumeId: volume.id, mountPath: '/data' }]);
+  await producer.process.executeCommand(`mv ${mountPath}/users/alice/payload.bin ${mountPath}/users/alice/moved && echo more >> ${mountPath}/users/alice/moved`);
+  expect((await consumer.process.executeCommand(`cat ${mountPath}/moved`)).result).toBe('shared payloadmore\n');
+  await consumer.stop();
+  await daytona.delete(producer);
+  await consumer.start();
+  expect((await consumer.process.executeCommand('cat /data/users/alice/moved')).result).toBe('shared payloadmore\n');
+  await daytona.delete(consumer);
+  await daytona.volume.delete(volume);
+  await expect(daytona.create({ volumes: [{ volumeId: volume.id, mountPath }] })).rejects.toThrow(/not ready|not found/);
+});
+
+test('a waiting sandbox is given its volumes', async () => {
+  const volume = await (await api('/volumes', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name: unique('warm') }) })).json() as { id: string };
+  const create = async () => {
+    const reply = await api('/sandbox', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ volumes: [{ volumeId: volume.id, mountPath: '/data/deep' }] }) });
+    expect(reply.status).toBe(200);
+    return { timing: reply.headers.get('server-timing') ?? '', id: ((await reply.json()) as { id: string }).id };
+  };
+  const remove = (id: string) => api(`/sandbox/${id}`, { method: 'DELETE' });
+  // Other tests may have taken what waited.
+  let made = await create();
+  for (let attempt = 0; !/\badapted\b/.test(made.timing) && attempt < 20; attempt++) {
+    await remove(made.id);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    made = await create();
+  }
+  expect(made.timing).toMatch(/\badapted\b/);
+  const sandbox = await client(SDKS[0]![1]).get(made.id);
+  expect((await sandbox.process.executeCommand('touch /data/deep/f && stat -c "%U %a" /data/deep /data && findmnt -no FSTYPE /data/deep')).result).toBe('root 777\nroot 755\nbtrfs\n');
+  await sandbox.delete();
+  expect((await api(`/volumes/${volume.id}`, { method: 'DELETE' })).status).toBe(200);
+});
+
+test('the Python SDK, sync and async', async ({ skip }) => {
+  const seen = {
+    unknown: 'DaytonaNotFoundError', created: [true, 'ready'], again: true, listed: true, in_use: 'DaytonaConflictError', alice: 'shared payload',
+    listing: ['payload.bin'], kept: 'shared payloadmore\n', mounts: [['/home/daytona/volume', true]], deleted: true,
+  };
+  expect(await drive('../volumes/volumes.py', skip)).toEqual({ sync: seen, async: seen });
+}, PROGRAM_TIMEOUT_MS);
