@@ -2,6 +2,7 @@ import { createGateway, createSshGateway, type SshGateway } from '@paddock/gatew
 import type { ControlContext } from './context.ts';
 import { domainsWith } from './domains.ts';
 import { buildApp } from './http/index.ts';
+import { serveObjects } from './object-storage/index.ts';
 import { createSandboxPlane } from './sandbox-plane.ts';
 import type { Handlers } from './server/front.ts';
 
@@ -23,10 +24,11 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
   const ssh = createSshGateway(layout, sandboxes.sshBackend, await context.settings.secret('ssh-host-key'));
   const app = await buildApp(context, domainsWith([sandboxes.domain]));
   const registry = await context.registry.open();
+  const s3 = serveObjects(context);
   await sandboxes.start();
   registry.start();
   return {
-    handlers: { gateway, events: sandboxes.sockets, data: [registry], api: (req, res) => app.routing(req, res) },
+    handlers: { gateway, events: sandboxes.sockets, data: [...(s3 ? [s3] : []), registry], api: (req, res) => app.routing(req, res) },
     ssh,
     hangUp() {
       sandboxes.sockets.disconnect();
@@ -35,6 +37,7 @@ export async function assemble(context: ControlContext): Promise<ControlPlane> {
     async stop() {
       gateway.close();
       await registry.stop();
+      s3?.close();
       await sandboxes.stop();
       await app.close();
     },

@@ -6,3 +6,4 @@ export { presignedGet } from './s3/client/presign.ts';
 export * from './registry/index.ts';
 export { createS3Server, type S3Event, type S3Server, type S3ServerOptions } from './s3/server/handler.ts';
 export { openBlobs, S3Blobs } from './s3/client/s3-blobs.ts';
+export { assumeRole, type StsOptions } from './s3/client/sts.ts';

@@ -78,7 +78,7 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}, dire
     registry, blobs, directory, port, credentials, own, events,
     credential: (repositories, ...actions) => credentials.issue('test', [{ repositories, actions }], 3_600_000),
     call: (method, path, { headers = {}, body, as = own } = {}) => send(port, method, path, {
-      ...(as === null ? {} : { authorization: basic(as) }), ...(body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }), ...headers,
+      ...(as === null ? {} : { authorization: basic(as) }), ...(body === undefined || headers['transfer-encoding'] ? {} : { 'content-length': String(Buffer.byteLength(body)) }), ...headers,
     }, body),
     async push(repository, content, as = own) {
       const digest = sha256(content);

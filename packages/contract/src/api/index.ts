@@ -3,6 +3,7 @@ export * from './common.ts';
 export * from './api-keys.ts';
 export * from './configuration.ts';
 export * from './docker-registries.ts';
+export * from './object-storage.ts';
 export * from './organizations.ts';
 export * from './regions.ts';
 export * from './snapshots.ts';

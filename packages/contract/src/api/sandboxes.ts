@@ -51,6 +51,7 @@ export type SandboxListItemDto = Static<typeof SandboxListItemDto>;
 
 export const SandboxDto = Type.Object({
   ...SandboxListItemDto.properties,
+  backupCreatedAt: optional(date),
   env: stringMap,
   volumes: Type.Array(Type.Object({ volumeId: Type.String(), mountPath: Type.String(), subpath: optional(Type.String()) })),
   buildInfo: optional(BuildInfoDto),

@@ -92,8 +92,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /warm-pools createWarmPool write:sandboxes
     PATCH /warm-pools/:id updateWarmPool write:sandboxes
     DELETE /warm-pools/:id deleteWarmPool delete:sandboxes`,
-  'Uploads of build contexts': `
-    GET /object-storage/push-access getPushAccess write:snapshots|write:sandboxes`,
   'Runners on other machines': `
     POST /runners createRunner write:runners
     GET /runners listRunners read:runners

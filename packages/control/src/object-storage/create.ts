@@ -2,10 +2,12 @@ import { chownSync, mkdirSync, openSync } from 'node:fs';
 import type { PaddockConfig } from '@paddock/contract';
 import type { Settings } from '../settings/index.ts';
 import { EmbeddedObjectStore } from './embedded.ts';
+import { ExternalObjectStore } from './external.ts';
 import type { ObjectStore } from './object-store.ts';
 
+/** @throws StartRefused */
 export function createObjectStore(config: PaddockConfig, settings: Settings, blobRoot: string): ObjectStore {
-  return new EmbeddedObjectStore(config, settings, blobRoot);
+  return config.objectStore.endpoint === null ? new EmbeddedObjectStore(config, settings, blobRoot) : new ExternalObjectStore(config.objectStore);
 }
 
 /**

@@ -1,5 +1,8 @@
 import type { ObjectAccess } from '@paddock/contract';
 import type { Blobs, ObjectScope } from '@paddock/store';
+import type { ClientOrigin } from '../http/client-origin.ts';
+
+export type { ClientOrigin };
 
 /**
  * The installation's blobs, on its disk or in an external S3: one bucket, shared by all domains under prefixes of their own.
@@ -18,9 +21,4 @@ export interface ObjectStore {
   accessFor(scope: ObjectScope, reachableFrom: 'runner' | ClientOrigin): Promise<ObjectAccess>;
   /** A URL that the runner may GET for so many seconds. Says nothing about whether there is such a blob. */
   urlFor(key: string, expiresInSeconds: number): Promise<string>;
-}
-
-/** Where the client found the API, e.g. `https://paddock.example:8443`. */
-export interface ClientOrigin {
-  readonly origin: string;
 }

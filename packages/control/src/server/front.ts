@@ -16,6 +16,8 @@ export interface Inlet {
 /** Takes bodies of any size and decides by itself when to ask for them. */
 export interface DataInlet {
   matches(req: IncomingMessage): boolean;
+  /** Hosts of its own, which a preview host must not be taken for; tried before the gateway. */
+  ownsHost?(req: IncomingMessage): boolean;
   /** @param expectsContinue the client waits for `100 Continue` */
   handle(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void;
 }
@@ -93,6 +95,8 @@ export class Front {
 }
 
 function dispatch({ gateway, events, data, api }: Handlers, req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+  const owner = data.find((candidate) => candidate.ownsHost?.(req));
+  if (owner) return owner.handle(req, res, expectsContinue);
   if (gateway.matches(req)) return expectsContinue ? gateway.checkContinue(req, res) : gateway.handle(req, res);
   const inlet = data.find((candidate) => candidate.matches(req));
   if (inlet) return inlet.handle(req, res, expectsContinue);
