@@ -12,6 +12,12 @@ const stampFile = join(dist, '.stamp.json');
 /** Processes that run on the host. The toolbox is bundled by its own package: it runs in foreign images. */
 const PROCESSES = ['cli', 'runner', 'control'];
 
+/** Everything that becomes one file in dist/: processes, and threads that a process starts by file. */
+const BUNDLES: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(PROCESSES.map((name) => [name, `packages/${name}/src/main.ts`])),
+  'unpack-worker': 'packages/runner/src/images/unpack/worker.ts',
+};
+
 /**
  * Stay in node_modules: native code, files read from the package's own folder at run time, and optional parts that
  * are not installed.
@@ -66,10 +72,10 @@ async function buildAll(): Promise<string[]> {
   const inputs = new Set(ALWAYS);
 
   const bundles = await Promise.all(
-    PROCESSES.map((name) =>
+    Object.entries(BUNDLES).map(([name, entry]) =>
       build({
         absWorkingDir: root,
-        entryPoints: [join(root, `packages/${name}/src/main.ts`)],
+        entryPoints: [join(root, entry)],
         outfile: join(dist, `${name}.mjs`),
         bundle: true,
         platform: 'node',

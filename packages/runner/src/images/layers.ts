@@ -9,6 +9,8 @@ export const LAYER_NAME = /^[a-z0-9][a-z0-9_-]{0,127}$/;
 export interface LayerInfo {
   /** Bytes of its files. */
   readonly sizeBytes: number;
+  /** Directories that the layer has only because of what is in them: how they are is for the layers below to say. */
+  readonly implied?: readonly string[];
 }
 
 /** Directories on their way out: a rename takes a layer out of the store at once, its files follow. */

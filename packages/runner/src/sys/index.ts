@@ -10,4 +10,5 @@ export { CLONE, inMountNs, inNetNs, setns, unshare } from './namespaces.ts';
 export { O_PATH, makeDirectoryAt, openBeneath, openInRoot } from './open-in-root.ts';
 export { SysError, errnoName, errorCode } from './sys-error.ts';
 export { syncFileSystemOf } from './sync.ts';
-export { getXattr, setXattr } from './xattr.ts';
+export { getXattr } from './xattr.ts';
+export { makeNode, setXattrAt } from './node.ts';

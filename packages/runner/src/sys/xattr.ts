@@ -1,9 +1,8 @@
 import koffi from 'koffi';
 import { SysError, errnoName } from './sys-error.ts';
-import { check, declare } from './libc.ts';
+import { declare } from './libc.ts';
 
 const lgetxattr = declare('long lgetxattr(const char* path, const char* name, _Out_ void* value, unsigned long size)');
-const lsetxattr = declare('int lsetxattr(const char* path, const char* name, const void* value, unsigned long size, int flags)');
 
 /** The marks that are read are this short; a longer value is somebody else's. */
 const MAX_BYTES = 256;
@@ -16,8 +15,4 @@ export function getXattr(path: string, name: string): Buffer | null {
   const errno = koffi.errno();
   if (['ENODATA', 'EOPNOTSUPP', 'ENOTSUP', 'ERANGE'].includes(errnoName(errno))) return null;
   throw new SysError('lgetxattr', errno, path);
-}
-
-export function setXattr(path: string, name: string, value: Buffer): void {
-  check(lsetxattr(path, name, value, value.length, 0), 'lsetxattr', path);
 }

@@ -1,0 +1,141 @@
+/** A thread that fetches, verifies and unpacks one layer, so that the runner's own thread stays free for sandboxes. */
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Transform } from 'node:stream';
+import { parentPort, workerData } from 'node:worker_threads';
+import { RegistryClient, RegistryError } from '../../registry-client/index.ts';
+import { errorCode } from '../../sys/index.ts';
+import { Confinement } from './confinement.ts';
+import { decompressor } from './decompress.ts';
+import { Counters, type LayerJob, type LayerReport } from './layer-job.ts';
+import { LayerWriter } from './layer-writer.ts';
+import { BadLayer } from './tar-entry.ts';
+import { TarReader } from './tar-reader.ts';
+
+/** Enough to see how a blob is compressed. */
+const START_BYTES = 4;
+
+const MIB = 1024 ** 2;
+
+const job = workerData as LayerJob;
+
+function tell(report: LayerReport): void {
+  parentPort!.postMessage(report);
+}
+
+async function run(): Promise<void> {
+  const counters = new Counters(job.counters);
+  const writer = new LayerWriter({
+    spend: (bytes, entries) => {
+      if (counters.addBytes(bytes) > job.limits.bytes) throw new BadLayer(`the image unpacks to more than ${Math.floor(job.limits.bytes / MIB)} MiB, which is what there is room for`);
+      if (counters.addEntries(entries) > job.limits.entries) throw new BadLayer(`the image has more than ${job.limits.entries} files`);
+    },
+  });
+  const reader = new TarReader(writer);
+  const confinement = new Confinement(job.dir);
+  try {
+    await unpack(counters, (piece) => confinement.run(() => reader.push(piece)));
+    confinement.run(() => {
+      reader.end();
+      writer.finish();
+    });
+  } finally {
+    writer.close();
+    confinement.close();
+  }
+  tell({ type: 'done', sizeBytes: writer.sizeBytes, implied: [...writer.implied].slice(0, 100_000), skippedDevices: writer.skippedDevices });
+}
+
+async function unpack(counters: Counters, push: (piece: Buffer) => void): Promise<void> {
+  const blobHash = createHash('sha256');
+  const tarHash = createHash('sha256');
+  let start = Buffer.alloc(0);
+  let unzip: Transform | null = null;
+  const ended = Promise.withResolvers<void>();
+  ended.promise.catch(() => {}); // seen below, at the latest at the end
+
+  const begin = (): Transform => {
+    const stream = decompressor(start);
+    stream.on('data', (piece: Buffer) => {
+      try {
+        tarHash.update(piece);
+        push(piece);
+      } catch (error) {
+        stream.destroy(error as Error);
+      }
+    });
+    stream.once('end', ended.resolve);
+    stream.once('error', (error) => ended.reject(errorCode(error)?.match(/^(Z_|ERR_BUFFER|ZSTD_)/) ? new BadLayer(`its compressed data is damaged (${error.message})`) : error));
+    return stream;
+  };
+  const feed = async (piece: Buffer): Promise<void> => {
+    if (unzip!.destroyed) await ended.promise;
+    if (!unzip!.write(piece)) await Promise.race([once(unzip!, 'drain'), ended.promise]);
+  };
+
+  for await (const piece of pieces()) {
+    counters.addDownloaded(piece.length);
+    blobHash.update(piece);
+    if (unzip !== null) {
+      await feed(piece);
+      continue;
+    }
+    start = Buffer.concat([start, piece]);
+    if (start.length < START_BYTES) continue;
+    unzip = begin();
+    await feed(start);
+  }
+  if (job.source.kind === 'registry') {
+    const digest = `sha256:${blobHash.digest('hex')}`;
+    if (digest !== job.source.blob.digest) throw new RegistryError('invalid', `The registry sent other content than ${job.source.blob.digest}: its digest is ${digest}`);
+  }
+  if (unzip === null) {
+    unzip = begin();
+    if (start.length > 0) unzip.write(start);
+  }
+  (unzip as Transform).end();
+  await ended.promise;
+  const diffId = `sha256:${tarHash.digest('hex')}`;
+  if (diffId !== job.diffId) throw new BadLayer(`it does not hold what the image's configuration says: ${job.diffId} was expected, ${diffId} it is`);
+}
+
+function pieces(): AsyncIterable<Buffer> {
+  const { source } = job;
+  if (source.kind === 'stream') return messages();
+  const client = new RegistryClient(source.reference, source.auth, source.settings, new AbortController().signal, source.authorizations);
+  return client.blob(source.blob);
+}
+
+async function *messages(): AsyncGenerator<Buffer> {
+  const queue: Array<Uint8Array | null> = [];
+  let wake = Promise.withResolvers<void>();
+  const receive = (piece: Uint8Array | null): void => {
+    queue.push(piece);
+    wake.resolve();
+  };
+  parentPort!.on('message', receive);
+  try {
+    for (;;) {
+      while (queue.length > 0) {
+        const piece = queue.shift()!;
+        if (piece === null) return;
+        yield Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+        tell({ type: 'more' });
+      }
+      wake = Promise.withResolvers<void>();
+      if (queue.length === 0) await wake.promise;
+    }
+  } finally {
+    parentPort!.off('message', receive);
+  }
+}
+
+function reportOf(error: unknown): LayerReport {
+  const { message } = error as Error;
+  if (error instanceof BadLayer) return { type: 'failed', what: 'layer', message };
+  if (error instanceof RegistryError) return { type: 'failed', what: 'registry', message, failure: error.failure };
+  const code = errorCode(error);
+  return { type: 'failed', what: 'system', message, ...(code === null ? {} : { code }) };
+}
+
+run().catch((error: unknown) => tell(reportOf(error)));
