@@ -36,7 +36,7 @@ export class ImageReconciler {
   /** Known to be `preparing`: their progress changes nothing. */
   readonly #preparing = new Set<string>();
   #intervals: NodeJS.Timeout[] = [];
-  readonly #collections = new Map<number, NodeJS.Timeout>();
+  readonly #collections = new Map<number, { again: boolean; readonly timer: NodeJS.Timeout }>();
   #stopped = false;
 
   constructor(deps: ImageReconcilerDeps) {
@@ -55,7 +55,8 @@ export class ImageReconciler {
 
   stop(): void {
     this.#stopped = true;
-    for (const timer of [...this.#intervals, ...this.#timers.values(), ...this.#collections.values()]) clearTimeout(timer);
+    for (const timer of [...this.#intervals, ...this.#timers.values()]) clearTimeout(timer);
+    for (const { timer } of this.#collections.values()) clearTimeout(timer);
   }
 
   /** Something about the image changed. Returns at once. */
@@ -84,13 +85,7 @@ export class ImageReconciler {
 
   /** Drops what nothing refers to any more, now and once the grace period of builds is over. Returns at once. */
   collect(): void {
-    for (const afterMs of [COLLECT_SOON_MS, GRACE_SECONDS * 1_000 + COLLECT_SOON_MS]) {
-      if (this.#stopped || this.#collections.has(afterMs)) continue;
-      this.#collections.set(afterMs, setTimeout(() => {
-        this.#collections.delete(afterMs);
-        void this.#dropUnused();
-      }, afterMs).unref());
-    }
+    for (const afterMs of [COLLECT_SOON_MS, GRACE_SECONDS * 1_000 + COLLECT_SOON_MS]) this.#collectIn(afterMs);
   }
 
   /** What the runner says of one image, by event or because it was asked. */
@@ -200,6 +195,22 @@ export class ImageReconciler {
     log.warn({ image: image.name, reason, attempts, again }, 'image could not be made');
     if (!again) await images.move(image.name, 'fail', { reason, attempts: 0, retryAt: null, forgetHash: true });
     else await images.move(image.name, 'retry', { reason, attempts, retryAt: new Date(Date.now() + FIRST_RETRY_MS * 2 ** (attempts - 1)) });
+  }
+
+  /** One timer a distance: who asks while it runs is served by another one after it. */
+  #collectIn(afterMs: number): void {
+    if (this.#stopped) return;
+    const running = this.#collections.get(afterMs);
+    if (running) {
+      running.again = true;
+      return;
+    }
+    const collection = { again: false, timer: setTimeout(() => {
+      this.#collections.delete(afterMs);
+      if (collection.again) this.#collectIn(afterMs);
+      void this.#dropUnused();
+    }, afterMs).unref() };
+    this.#collections.set(afterMs, collection);
   }
 
   async #dropUnused(): Promise<void> {
