@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { parseDockerfile, stagesOf } from '../src/builds/dockerfile.ts';
+import { notesOf, problemsOf, withoutLink } from '../src/builds/unsupported.ts';
+
+const PLATFORM = 'linux/amd64';
+const basesOf = (text: string): string[] => stagesOf(parseDockerfile(text), PLATFORM).bases.map(({ reference }) => reference);
+const problems = (text: string): string => problemsOf(parseDockerfile(text), PLATFORM).join('\n');
+
+describe('the base images of a Dockerfile', () => {
+  it('are those of FROM, COPY --from and RUN --mount', () => {
+    expect(basesOf('FROM a:1\nCOPY --from=b:2 /x /y\nRUN --mount=type=bind,from=c,target=/t ls\nADD --from=d x y')).toEqual(['a:1', 'b:2', 'c', 'd']);
+  });
+
+  it('leave out stages, numbers of stages and scratch', () => {
+    expect(basesOf('FROM a AS One\nFROM scratch AS two\nFROM one\nCOPY --from=TWO /x /y\nCOPY --from=0 /x /y')).toEqual(['a']);
+  });
+
+  it('leave out what the last stage does not need', () => {
+    expect(basesOf('FROM huge AS unused\nRUN true\nFROM small AS base\nFROM base\nRUN true')).toEqual(['small']);
+  });
+
+  it('have their variables replaced', () => {
+    expect(basesOf('ARG V=3.12\nARG T=${V}-slim\nFROM python:${T}')).toEqual(['python:3.12-slim']);
+    expect(basesOf('ARG A\nARG Q="x y"\nFROM ${A:-debian}:${V:-12}${A:+no}')).toEqual(['debian:12']);
+    expect(basesOf('FROM --platform=$BUILDPLATFORM image-$TARGETARCH')).toEqual(['image-amd64']);
+  });
+
+  it('are found past comments, continued lines and directives', () => {
+    expect(basesOf('# escape=`\n\n# hello\nFROM `\n  # inside\n\n  a:1 AS x\nRUN a && `\n  b\nCOPY --from=b /x /y')).toEqual(['a:1', 'b']);
+  });
+
+  it('are not looked for in the bodies of heredocs', () => {
+    expect(basesOf('FROM a\nRUN <<EOF cat <<-"END"\nFROM b\nEOF\nFROM c\n\tEND\nCOPY <<x /y\nCOPY --from=d /x /y\nx\nRUN cat <<<word\nCOPY --from=e / /')).toEqual(['a', 'e']);
+  });
+});
+
+describe('what buildah lacks', () => {
+  it.each([
+    ['FROM a\nCOPY --parents x y', 'line 2: COPY --parents'],
+    ['FROM a\nADD --keep-git-dir=true https://x/y.git /y', 'ADD --keep-git-dir'],
+    ['FROM a\nADD --unpack=true x /y', 'ADD --unpack'],
+    ['FROM a\nRUN --security=insecure true', 'RUN --security'],
+    ['FROM a\n\nRUN --device=nvidia true', 'line 3: RUN --device'],
+    ['FROM a\nRUN --mount=type=secret,id=x,required true', 'no secrets are passed'],
+    ['FROM a\nRUN --mount=type=ssh,required=true true', 'no SSH agent'],
+    ['# syntax=example.org/frontend:1\nFROM a', 'BuildKit frontend'],
+    ['FROM --platform=linux/s390x a', 'this machine builds linux/amd64 alone'],
+    ['FROM a\nENV X=${Y#b}', 'ENV with a pattern'],
+    ['FROM a\nFOO bar', 'no instruction FOO'],
+    ['RUN true', 'no FROM'],
+    ['', 'no FROM'],
+  ])('is named: %j', (text, expected) => expect(problems(text)).toContain(expected));
+
+  it.each([
+    '# syntax=docker/dockerfile:1.7\nFROM a\nRUN <<EOF\nFOO --bar\nEOF',
+    'FROM --platform=$TARGETPLATFORM a\nRUN --mount=type=cache,target=/c --network=none true\nRUN echo ${X#y}\nENV Z=${X:-y}',
+    'FROM a\nRUN --mount=type=secret,id=x true\nCOPY --chown=1:1 --chmod=700 --exclude=*.md . /x',
+    'from a\nMAINTAINER me\nONBUILD RUN true\nHEALTHCHECK CMD true\nSTOPSIGNAL 9\nSHELL ["sh","-c"]',
+  ])('is nothing in %j', (text) => expect(problems(text)).toBe(''));
+
+  it('is noted where the build goes on without it', () => {
+    expect(notesOf(parseDockerfile('FROM a\nRUN --mount=type=ssh --mount=type=secret,id=x true'))).toEqual([
+      expect.stringContaining('line 2: RUN --mount=type=ssh is empty'), expect.stringContaining('RUN --mount=type=secret is empty'),
+    ]);
+  });
+
+  it('is left out where it changes nothing, in instructions alone', () => {
+    const text = 'FROM a\nCOPY --chown=1 --link --from=b x y\nADD --link=true x y\nRUN <<E\nCOPY --link x y\nE\nCOPY x --link';
+    expect(withoutLink(text, parseDockerfile(text))).toBe('FROM a\nCOPY --chown=1 --from=b x y\nADD x y\nRUN <<E\nCOPY --link x y\nE\nCOPY x --link');
+  });
+});
