@@ -6,7 +6,7 @@ import type { Domain } from './http/index.ts';
 import { createImagePlane } from './image-plane.ts';
 import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
 import {
-  Activity, Changes, Clocks, ClockStore, createGatewayBackend, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
+  Activity, ArchiveKeeper, ArchiveStore, Changes, Clocks, ClockStore, createGatewayBackend, DiskOperations, DiskSteps, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
   sandboxRoutes, SandboxStore, SshAccesses, SshStore, toDto, toListItem, usageSource, type Sandbox, type WarmSource,
 } from './sandboxes/index.ts';
 import { VolumeKeeper, volumeRoutes, Volumes } from './volumes/index.ts';
@@ -44,7 +44,9 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   organizations.useVolumeCount((organizationId) => volumes.count(organizationId));
   const activity = new Activity(clockStore, log);
   const clocks = new Clocks({ store, clockStore, activity, log });
-  const reconciler = new Reconciler({ db, store, runner, images: context.images, runnerId, log });
+  const diskSteps = new DiskSteps({ runner, images: context.images, objects: context.objects, runnerId });
+  const archiveKeeper = new ArchiveKeeper({ store: new ArchiveStore(db), objects: context.objects, log });
+  const reconciler = new Reconciler({ db, store, runner, images: context.images, diskSteps, runnerId, log });
   const sockets = createEventSockets((token) => auth.authenticate(token));
 
   // The pool is made after the lifecycle whose rows it inserts.
@@ -61,6 +63,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     db, store, changes, sizes: config.warmPool, prepare: (snapshot) => lifecycle.prepareWarm(snapshot, config.region), log,
   });
   const find = lifecycle.find.bind(lifecycle);
+  const diskOperations = new DiskOperations({ find, store, changes, organizations, snapshots, images: context.images });
   const properties = new Properties({ db, store, runner, find, clocksChanged: () => clocks.wake() });
   const previews = new Previews({ config, store: previewStore, find });
   const sshAccesses = new SshAccesses({ config, store: new SshStore(db, origin), find, byId: (id) => store.byId(id) });
@@ -91,6 +94,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     else if (isWarm(sandbox) && sandbox.state !== 'started') pool.wake();
     if (sandbox.state === 'destroyed' && sandbox.volumes.length > 0) keeper.wake();
     publisher.publish(change);
+    if (change.before?.archiveId && (change.before.archiveId !== sandbox.archiveId || sandbox.state === 'destroyed')) archiveKeeper.wake();
     if (sandbox.state === 'destroyed') context.images.collect();
   });
   const gatewayBackend = createGatewayBackend({
@@ -111,11 +115,13 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   context.images.onChanged((image) => {
     if (image.state === 'ready') pool.wake();
     reconciler.imageChanged(image);
+    if (image.source.kind === 'sandbox') reconciler.wake(image.source.sandboxId);
   });
 
   function heard(event: RunnerEvent): void {
     if (event.type === 'sandbox.exited') reconciler.exited(event.id);
     else if (event.type === 'image') imagePlane.follower.changed(event.image);
+    else if (event.type === 'transfer') reconciler.transferEnded(event.transfer);
     else {
       connected = true;
       reconciler.compare();
@@ -137,7 +143,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       imagePlane.domain(api, context);
       volumeRoutes(api, { volumes });
       sandboxRoutes(api, {
-      lifecycle, properties, previews, sshAccesses, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
+      lifecycle, diskOperations, properties, previews, sshAccesses, activity, lists: new ListStore(db), toolboxProxyUrl, toDto: shown,
         toListItem: (sandbox) => toListItem(view(sandbox), { toolboxProxyUrl }),
       });
     },
@@ -155,6 +161,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       await sshAccesses.start();
       reconciler.start();
       keeper.start();
+      archiveKeeper.start();
       clocks.start();
       pool.start();
       imagePlane.start();
@@ -166,6 +173,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       await Promise.all([pool.stop(), clocks.stop(), sockets.close()]);
       await reconciler.stop();
       await keeper.stop();
+      await archiveKeeper.stop();
       await activity.flush();
       await publisher.stop();
       sshAccesses.stop();

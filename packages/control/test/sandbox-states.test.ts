@@ -1,6 +1,6 @@
 import { DESIRED_STATES, SANDBOX_STATES } from '@paddock/contract';
 import { expect, test } from 'vitest';
-import { canMove, INITIAL, isGone, isSettled, MOVES, nextStep, PENDING_STATES, PENDING_TIMEOUT_MS, shownState, violations, type Trigger } from '../src/sandboxes/states.ts';
+import { canMove, INITIAL, isGone, isSettled, MOVES, nextStep, PENDING_STATES, PENDING_TIMEOUT_MS, shownState, stateAfter, violations, type Trigger } from '../src/sandboxes/states.ts';
 
 /** The table of moves, enumerated. */
 const triggers = Object.keys(MOVES) as Trigger[];
@@ -22,15 +22,25 @@ test('nothing leaves destroyed, and only destroying leads there', () => {
 
 test('every pending state has work, an end by success, and an end by time unless it is retried for ever', () => {
   for (const state of PENDING_STATES) {
-    const desired = state === 'stopping' ? 'stopped' : state === 'destroying' ? 'destroyed' : 'started';
+    const desired = state === 'stopping' ? 'stopped' : state === 'destroying' ? 'destroyed' : state === 'archiving' ? 'archived' : 'started';
     expect(nextStep(state, desired), state).toHaveProperty('do');
     const waits = ['pending_build', 'building_snapshot', 'pulling_snapshot'].includes(state);
-    const onward = triggers.filter((trigger) => canMove(trigger, state) && MOVES[trigger].to === (waits ? 'creating' : desired));
+    const next = waits ? 'creating' : state === 'restoring' ? 'starting' : desired;
+    const onward = triggers.filter((trigger) => canMove(trigger, state) && stateAfter(trigger, desired) === next);
     expect(onward, state).toHaveLength(1);
-    const end = state === 'pending_build' || state === 'building_snapshot' ? 'buildFailed' : 'timeout';
-    expect(canMove(end, state), state).toBe(state !== 'destroying');
-    expect(PENDING_TIMEOUT_MS[state] !== undefined, state).toBe(state !== 'destroying');
+    if (state === 'destroying') continue;
+    const ends = { pending_build: 'buildFailed', building_snapshot: 'buildFailed', resizing: 'settle', snapshotting: 'settle', archiving: 'archiveFailed' } as const;
+    expect(canMove(ends[state as keyof typeof ends] ?? 'timeout', state), state).toBe(true);
+    // An archive that is stuck keeps nobody from starting or deleting the sandbox.
+    expect(PENDING_TIMEOUT_MS[state] !== undefined, state).toBe(state !== 'archiving');
   }
+  expect(PENDING_TIMEOUT_MS.destroying).toBeUndefined();
+});
+
+test('a sandbox is after a resize or a snapshot what it was before', () => {
+  expect(stateAfter('settle', 'started')).toBe('started');
+  expect(stateAfter('settle', 'stopped')).toBe('stopped');
+  expect(nextStep('archived', 'archived')).toBeNull();
 });
 
 test('from each reachable state the wanted end is reached in finitely many steps when everything succeeds', () => {
@@ -44,7 +54,7 @@ test('from each reachable state the wanted end is reached in finitely many steps
         const trigger = 'begin' in step ? step.begin : succeeded[state]!;
         expect(canMove(trigger, state), `${state} ${trigger}`).toBe(true);
         const move = MOVES[trigger];
-        [state, desired] = [move.to, move.desired === 'keep' ? desired : move.desired];
+        [state, desired] = [stateAfter(trigger, desired), move.desired === 'keep' ? desired : move.desired];
       }
       expect(state, `${from} → ${wanted}`).toBe(wanted);
     }
@@ -61,6 +71,10 @@ test('the table as it is: a new move is a decision to be made here too', () => {
     'pending_build ─building▶ building_snapshot', 'creating ─pulling▶ pulling_snapshot', 'pending_build ─imageReady▶ creating', 'building_snapshot ─imageReady▶ creating',
     'pulling_snapshot ─imageReady▶ creating', 'pending_build ─buildFailed▶ build_failed', 'building_snapshot ─buildFailed▶ build_failed',
     'pulling_snapshot ─fail▶ error', 'pulling_snapshot ─timeout▶ error',
+    'started ─resize▶ resizing', 'stopped ─resize▶ resizing', 'started ─snapshot▶ snapshotting', 'stopped ─snapshot▶ snapshotting',
+    'resizing ─settle▶ desired', 'snapshotting ─settle▶ desired', 'stopped ─archive▶ archiving', 'archiving ─archived▶ archived', 'archiving ─archiveFailed▶ stopped',
+    'archiving ─start▶ starting', 'archived ─restore▶ restoring', 'error ─restore▶ restoring', 'restoring ─restored▶ starting', 'restoring ─fail▶ error', 'restoring ─timeout▶ error',
+    'error ─recoverStopped▶ stopping', 'error ─recoverArchived▶ archived',
   ].sort());
   expect(INITIAL).toEqual({ state: 'creating', desiredState: 'started' });
 });

@@ -5,9 +5,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DiskBlobs } from '@paddock/store';
 import { findPacked, pack } from '../src/archives/pack.ts';
 import { readManifest, unpack } from '../src/archives/unpack.ts';
-import { getXattr, setXattr } from '../src/sys/index.ts';
+import { check, declare, getXattr } from '../src/sys/index.ts';
 
 const ID = '11111111-1111-4111-8111-111111111111';
+const lsetxattr = declare('int lsetxattr(const char* path, const char* name, const void* value, size_t size, int flags)');
+const setXattr = (path: string, name: string, value: Buffer): void => void check(lsetxattr(path, name, value, value.length, 0), 'lsetxattr', path);
 const never = new AbortController().signal;
 
 describe('an archive', () => {

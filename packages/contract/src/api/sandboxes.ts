@@ -83,6 +83,18 @@ export const CreateSandbox = Type.Object({
   ttlMinutes: optional(Type.Integer({ minimum: 0, default: 0 })),
 });
 
+/** wire: whole numbers, `POST /sandbox/:id/resize`. */
+export const ResizeSandbox = Type.Object({
+  cpu: optional(Type.Integer({ minimum: 1, maximum: 1_024, description: 'Cores' })),
+  memory: optional(Type.Integer({ minimum: 1, maximum: 1_048_576, description: 'GiB' })),
+  disk: optional(Type.Integer({ minimum: 1, maximum: 1_048_576, description: 'GiB; may only grow' })),
+}, { title: 'ResizeSandbox' });
+
+export const CreateSandboxSnapshot = Type.Object({
+  name: Type.String({ description: 'Of the new snapshot' }),
+  includeMemory: optional(Type.Boolean({ default: false, description: 'Refused: containers have no memory snapshots' })),
+}, { title: 'CreateSandboxSnapshot' });
+
 export const SandboxLabels = Type.Object({ labels: stringMap });
 
 export const UpdateSandboxNetworkSettings = Type.Object({

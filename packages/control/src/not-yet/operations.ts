@@ -68,16 +68,11 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /users/linked-accounts linkAccount
     DELETE /users/linked-accounts/:provider/:providerUserId unlinkAccount
     POST /users/mfa/sms/enroll enrollInSmsMfa`,
-  'Pausing, forking, resizing and archiving sandboxes': `
+  'Pausing and forking sandboxes': `
     POST /sandbox/:sandboxIdOrName/pause pauseSandbox write:sandboxes
     POST /sandbox/:sandboxIdOrName/autopause/:interval setAutoPauseInterval write:sandboxes
-    POST /sandbox/:sandboxIdOrName/resize resizeSandbox write:sandboxes
-    POST /sandbox/:sandboxIdOrName/archive archiveSandbox write:sandboxes
-    POST /sandbox/:sandboxIdOrName/backup createBackup write:sandboxes
-    POST /sandbox/:sandboxIdOrName/fork forkSandbox write:sandboxes
-    POST /admin/sandbox/:sandboxId/recover adminRecoverSandbox admin`,
-  'Snapshots of sandboxes': `
-    POST /sandbox/:sandboxIdOrName/snapshot createSandboxSnapshot write:sandboxes`,
+    POST /sandbox/:sandboxIdOrName/fork forkSandbox write:sandboxes`,
+  'Snapshots of sandboxes': ``,
   'Secrets': `
     POST /secret createSecret manage:secrets
     GET /secret listSecrets manage:secrets

@@ -1,8 +1,8 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
-  ImageSource, InspectedImage, RegistryAuth, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest,
-  RunnerVolume, VolumeDriver,
+  ArchiveRequest, ImageSource, InspectedImage, RegistryAuth, RestoreRequest, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, RunnerTransfer,
+  RunnerVolume, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest, VolumeDriver,
 } from '@paddock/contract';
 
 /**
@@ -30,6 +30,8 @@ export interface RunnerClient {
   /** What making the image printed, until the image is there or failed when `follow`; null: the runner knows none, or is away. */
   imageLog(name: string, follow: boolean, signal: AbortSignal): Promise<IncomingMessage | null>;
   inspect(reference: string, auth: RegistryAuth | null): Promise<RunnerResult<InspectedImage>>;
+  archive(id: string, request: ArchiveRequest): Promise<RunnerResult<RunnerTransfer>>;
+  restore(id: string, request: RestoreRequest): Promise<RunnerResult<RunnerTransfer>>;
   put(spec: SandboxSpec): Promise<RunnerResult<StartedSandbox>>;
   stop(id: string, how: StopRequest): Promise<RunnerResult<RunnerSandbox>>;
   patch(id: string, change: SandboxPatch): Promise<RunnerResult<RunnerSandbox>>;
@@ -87,6 +89,8 @@ export function createRunnerClient(socketPath: string): RunnerClient {
     put: (spec) => ask('PUT', sandbox(spec.id), spec, DEADLINE_MS.put),
     stop: (id, how) => ask('POST', `${sandbox(id)}/stop`, how, DEADLINE_MS.stop),
     patch: (id, change) => ask('PATCH', sandbox(id), change, DEADLINE_MS.patch),
+    archive: (id, request) => ask('PUT', `${sandbox(id)}/archive`, request, DEADLINE_MS.patch),
+    restore: (id, request) => ask('PUT', `${sandbox(id)}/restore`, request, DEADLINE_MS.patch),
     remove: (id) => ask('DELETE', sandbox(id), undefined, DEADLINE_MS.remove),
     volumes: async () => pluck(await ask<{ volumes: RunnerVolume[] }>('GET', '/v1/volumes', undefined, DEADLINE_MS.read), 'volumes'),
     putVolume: (id, driver) => ask('PUT', `/v1/volumes/${id}`, { driver }, DEADLINE_MS.volume),

@@ -2,13 +2,13 @@ import { plan, type Queryable } from '../db/index.ts';
 import { SANDBOX } from './columns.ts';
 import { NO_ORGANIZATION, type Sandbox } from './sandbox.ts';
 
-export type DueAction = 'stop' | 'destroy';
+export type DueAction = 'stop' | 'archive' | 'destroy';
 export type Due = Sandbox & { readonly action: DueAction; readonly dueInMs: number };
 
 /**
  * Sandboxes whose clocks ring within the horizon, the most overdue first. wire: auto-stop counts the time since the last
  * activity of a started sandbox; auto-delete that of a stopped one (the stop itself is an activity), 0 minutes included;
- * failed ones are never deleted by it. The end of life (`autoDestroyAt`) counts in every state and goes before
+ * failed ones are never deleted by it. Auto-archive counts the time stopped as well; whichever is due first wins, and an archived sandbox is never auto-deleted. The end of life (`autoDestroyAt`) counts in every state and goes before
  * a clock that rang earlier.
  */
 const due = (horizonMs: number, limit: number) => plan<Due>('sandbox-due', `
@@ -21,6 +21,9 @@ const due = (horizonMs: number, limit: number) => plan<Due>('sandbox-due', `
     union all
     select 'destroy', s.last_activity_at + s.auto_delete_interval * interval '1 minute', 1
     where s.state = 'stopped' and s.desired_state = 'stopped' and s.auto_delete_interval >= 0
+    union all
+    select 'archive', s.last_activity_at + s.auto_archive_interval * interval '1 minute', 1
+    where s.state = 'stopped' and s.desired_state = 'stopped' and s.auto_archive_interval > 0 and s.auto_delete_interval <> 0
     order by 3, 2 limit 1
   ) clock
   where s.state not in ('destroyed', 'destroying') and s.organization_id <> '${NO_ORGANIZATION}'

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Activity } from './activity.ts';
 import type { ClockStore, Due } from './clock-store.ts';
-import { releasedName } from './sandbox.ts';
+import { newArchive, releasedName } from './sandbox.ts';
 import type { SandboxStore } from './store.ts';
 
 /**
@@ -15,7 +15,7 @@ const BATCH = 200;
 const RANG_MS = 500;
 const PURGE_EVERY_MS = 300_000;
 
-/** Auto-stop, auto-delete and end of life. Sleeps until the next clock rings, as told by the database. */
+/** Auto-stop, auto-archive, auto-delete and end of life. Sleeps until the next clock rings, as told by the database. */
 export class Clocks {
   readonly #deps: { store: SandboxStore; clockStore: ClockStore; activity: Activity; log: Logger };
   #timer: NodeJS.Timeout | undefined;
@@ -80,7 +80,7 @@ export class Clocks {
   async #ring({ action, dueInMs, ...sandbox }: Due): Promise<void> {
     const used = this.#deps.activity.since(sandbox.id);
     if (used && action === 'stop') return; // used while we read: the next look counts from there
-    const patch = action === 'destroy' ? { name: releasedName(sandbox.name) } : {};
+    const patch = action === 'destroy' ? { name: releasedName(sandbox.name) } : action === 'archive' ? newArchive() : {};
     const moved = await this.#deps.store.move(sandbox, action, patch);
     if (moved) this.#deps.log.info({ sandboxId: sandbox.id, action, overdueMs: Math.round(-dueInMs) }, 'clock rang');
   }

@@ -37,6 +37,12 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
   authToken: 'auth_token',
   signingKey: 'signing_key',
   warmKey: 'warm_key',
+  archiveId: 'archive_id',
+  archive: 'archive',
+  backupState: 'backup_state',
+  backupCreatedAt: 'backup_created_at',
+  resizeTo: 'resize_to',
+  diskGrownPercent: 'disk_grown_percent',
   createdAt: 'created_at',
   updatedAt: 'updated_at',
   stateChangedAt: 'state_changed_at',
@@ -46,7 +52,7 @@ export const COLUMNS: Readonly<Record<keyof Sandbox, string>> = {
 /** Select list that yields a `Sandbox` from the table (or CTE) named `s`. */
 export const SANDBOX = Object.entries(COLUMNS).map(([field, column]) => `s.${column} as "${field}"`).join(', ');
 
-const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint', 'buildInfo', 'volumes']);
+const JSON_FIELDS: ReadonlySet<string> = new Set(['env', 'labels', 'entrypoint', 'buildInfo', 'volumes', 'archive', 'resizeTo']);
 
 /** Value as the driver must get it: it would turn a JavaScript array into a PostgreSQL array, not into jsonb. */
 export function toColumn(field: string, value: unknown): unknown {

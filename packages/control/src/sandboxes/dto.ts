@@ -34,7 +34,7 @@ export function toListItem(sandbox: Sandbox, context: DtoContext): SandboxListIt
     memory: sandbox.memory,
     disk: sandbox.disk,
     labels: sandbox.labels,
-    backupState: 'None',
+    backupState: sandbox.backupState,
     autoStopInterval: sandbox.autoStopInterval,
     autoPauseInterval: 0,
     autoArchiveInterval: sandbox.autoArchiveInterval,
@@ -51,5 +51,6 @@ export function toListItem(sandbox: Sandbox, context: DtoContext): SandboxListIt
 export function toDto(sandbox: Sandbox, context: DtoContext): SandboxDto {
   const { buildInfo } = sandbox;
   const volumes = sandbox.volumes.map(({ volumeId, mountPath, subpath }) => ({ volumeId, mountPath, ...(subpath === null ? {} : { subpath }) }));
-  return { ...toListItem(sandbox, context), env: sandbox.env, volumes, ...(buildInfo ? { buildInfo: buildInfoDto(buildInfo, sandbox.updatedAt) } : {}) };
+  const backupCreatedAt = sandbox.backupCreatedAt?.toISOString();
+  return { ...toListItem(sandbox, context), backupCreatedAt, env: sandbox.env, volumes, ...(buildInfo ? { buildInfo: buildInfoDto(buildInfo, sandbox.updatedAt) } : {}) };
 }

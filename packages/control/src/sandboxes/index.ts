@@ -1,4 +1,8 @@
 /** Sandboxes: their life, their records, what requests can do to them. */
+export { ArchiveKeeper } from './archive-keeper.ts';
+export { ArchiveStore } from './archive-store.ts';
+export { DiskOperations } from './disk-operations.ts';
+export { DiskSteps } from './disk-steps.ts';
 export { Activity } from './activity.ts';
 export { Changes } from './changes.ts';
 export { ClockStore } from './clock-store.ts';

@@ -13,7 +13,7 @@ import type { Changes } from './changes.ts';
 import type { BuildCreate, CreateRequest } from './create-request.ts';
 import { isEphemeral, NO_ORGANIZATION, releasedName, type NewSandbox, type Sandbox } from './sandbox.ts';
 import { canMove, INITIAL, INITIAL_BUILD, PENDING_STATES, type Trigger } from './states.ts';
-import { NAME_TAKEN, VOLUME_GONE, type MovePatch, type SandboxStore } from './store.ts';
+import { isUuid, NAME_TAKEN, VOLUME_GONE, type MovePatch, type SandboxStore } from './store.ts';
 import { addStart, type StartTrace, type Timing } from './timing.ts';
 import { newAuthToken } from './tokens.ts';
 
@@ -86,20 +86,39 @@ export class Lifecycle {
   async start(organizationId: string, idOrName: string): Promise<Sandbox> {
     const sandbox = await this.find(organizationId, idOrName);
     if (sandbox.state === 'started' && sandbox.desiredState === 'started') return sandbox;
-    refuseWhilePending(sandbox);
+    if (sandbox.state !== 'archiving') refuseWhilePending(sandbox);
     if (sandbox.state === 'error') throw new StatusError(400, 'Sandbox is in an errored state');
-    if (!canMove('start', sandbox.state)) throw new StatusError(400, 'Sandbox is not in valid state');
+    if (!canMove('start', sandbox.state) && sandbox.state !== 'archived') throw new StatusError(400, 'Sandbox is not in valid state');
     await this.#refuseSuspended(organizationId);
-    return this.#startFrom(sandbox, 'start');
+    if (sandbox.state === 'archived') return this.#startFrom(sandbox, 'restore');
+    const trigger = 'start';
+    try {
+      // wire: one that is being archived starts, and its archive is given up.
+      return await this.#startFrom(sandbox, trigger, sandbox.state === 'archiving' ? { archiveId: null, archive: null, backupState: 'None' } : {});
+    } catch (error) {
+      // The archive was finished in between: then it is restored.
+      const row = sandbox.state === 'archiving' ? await this.#deps.store.byId(sandbox.id) : null;
+      if (row?.state !== 'archived') throw error;
+      return this.#startFrom(row, 'restore');
+    }
   }
 
-  /** wire: only what failed with its disk intact can be recovered. */
-  async recover(organizationId: string, idOrName: string): Promise<Sandbox> {
-    const sandbox = await this.find(organizationId, idOrName);
+  /**
+   * wire: only what failed with its disk intact can be recovered. One whose disk is full gets 5 % more, twice at most.
+   * @param organizationId null: any, for administrators @param skipStart it is stopped then, or archived
+   */
+  async recover(organizationId: string | null, idOrName: string, skipStart = false): Promise<Sandbox> {
+    const sandbox = organizationId === null ? await this.#findAny(idOrName) : await this.find(organizationId, idOrName);
     if (sandbox.state !== 'error') throw new StatusError(400, 'Sandbox must be in error state to recover');
     if (!sandbox.recoverable) throw new StatusError(400, 'Sandbox is not in a recoverable error state');
-    await this.#refuseSuspended(organizationId);
-    return this.#startFrom(sandbox, 'recover');
+    await this.#refuseSuspended(sandbox.organizationId);
+    const patch = isDiskFull(sandbox.errorReason) ? { diskGrownPercent: grown(sandbox) } : {};
+    if (!skipStart) return this.#startFrom(sandbox, sandbox.archive ? 'restore' : 'recover', patch);
+    const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'stopping', STOP_WAIT_MS);
+    const recovered = await this.#move(sandbox, sandbox.archive ? 'recoverArchived' : 'recoverStopped', {
+      ...patch, errorReason: null, recoverable: false, ...(sandbox.archive ? { runnerId: null } : {}),
+    });
+    return recovered.state === 'stopping' ? (await outcome) ?? recovered : recovered;
   }
 
   /** wire: from started only, an already stopped one is 400; ephemeral ones are destroyed. */
@@ -123,6 +142,12 @@ export class Lifecycle {
   async find(organizationId: string, idOrName: string): Promise<Sandbox> {
     const sandbox = await this.#deps.store.find(organizationId, idOrName);
     if (!sandbox) throw new ApiError('SANDBOX_NOT_FOUND', { id: idOrName });
+    return sandbox;
+  }
+
+  async #findAny(id: string): Promise<Sandbox> {
+    const sandbox = isUuid(id) ? await this.#deps.store.byId(id) : null;
+    if (!sandbox || sandbox.state === 'destroyed') throw new ApiError('SANDBOX_NOT_FOUND', { id });
     return sandbox;
   }
 
@@ -225,13 +250,13 @@ export class Lifecycle {
     return inserted;
   }
 
-  async #startFrom(sandbox: Sandbox, trigger: 'start' | 'recover'): Promise<Sandbox> {
+  async #startFrom(sandbox: Sandbox, trigger: 'start' | 'recover' | 'restore', patch: MovePatch = {}): Promise<Sandbox> {
     this.#recordUse(sandbox.volumes);
     const given = new AbortController();
-    const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'starting', START_WAIT_MS, given.signal);
+    const outcome = this.#deps.changes.next(sandbox.id, (row) => row.state !== 'starting' && row.state !== 'restoring', START_WAIT_MS, given.signal);
     try {
       // wire: the preview token is a new one after each start.
-      const starting = await this.#move(sandbox, trigger, { authToken: newAuthToken(), errorReason: null, recoverable: false });
+      const starting = await this.#move(sandbox, trigger, { ...patch, authToken: newAuthToken(), errorReason: null, recoverable: false });
       return started((await outcome) ?? starting);
     } finally {
       given.abort();
@@ -262,8 +287,22 @@ export class Lifecycle {
   }
 }
 
-function refuseWhilePending(sandbox: Sandbox): void {
+export function refuseWhilePending(sandbox: Sandbox): void {
   if (PENDING_STATES.includes(sandbox.state)) throw new StatusError(409, 'Sandbox state change in progress');
+}
+
+/** wire: what upstream takes for a full disk. */
+function isDiskFull(reason: string | null): boolean {
+  return /no space left on device|storage limit|disk quota exceeded/i.test(reason ?? '');
+}
+
+/** wire: a full disk is enlarged in steps of 5 % up to 10 %, then no more. */
+const GROWTH_STEP_PERCENT = 5;
+const GROWTH_LIMIT_PERCENT = 10;
+
+function grown({ diskGrownPercent }: Sandbox): number {
+  if (diskGrownPercent < GROWTH_LIMIT_PERCENT) return diskGrownPercent + GROWTH_STEP_PERCENT;
+  throw new StatusError(403, `The disk has been enlarged by ${GROWTH_LIMIT_PERCENT} % already. Recover with skipStart=true and resize the disk.`);
 }
 
 type Initial = typeof INITIAL | typeof INITIAL_BUILD;
@@ -294,6 +333,6 @@ function nameTaken(name: string): StatusError {
   return new StatusError(409, `Sandbox with name ${name} already exists`);
 }
 
-function conflict(): StatusError {
+export function conflict(): StatusError {
   return new StatusError(409, 'Sandbox was modified by another operation');
 }

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunnerSandbox } from '@paddock/contract';
+import type { RunnerSandbox, RunnerTransfer } from '@paddock/contract';
 import type { Logger } from 'pino';
 import type { Database } from '../db/index.ts';
 import type { Image, Images } from '../images/index.ts';
 import type { RunnerClient, RunnerFailure } from '../runners/client.ts';
+import type { DiskSteps } from './disk-steps.ts';
+import { isTransient, type Outcome } from './outcome.ts';
 import { isEphemeral, isWarm, releasedName, specOf, type Sandbox } from './sandbox.ts';
-import { nextStep, PENDING_TIMEOUT_MS, type Trigger } from './states.ts';
+import { nextStep, PENDING_STATES, PENDING_TIMEOUT_MS, type Step, type Trigger } from './states.ts';
 import type { MovePatch, SandboxStore } from './store.ts';
 import type { StartTrace } from './timing.ts';
 
@@ -34,14 +36,12 @@ const TRACES_KEPT = 256;
 /** What is in progress gets this long to end when the process stops; the next process finds the rest in the rows. */
 const STOP_MS = 2_000;
 
-/** `again`: nobody knows what came of it. `wait`: somebody else will wake us. */
-type Outcome = { readonly trigger: Trigger; readonly patch: MovePatch } | 'again' | 'wait';
-
 export interface ReconcilerDeps {
   readonly db: Pick<Database, 'withLock'>;
   readonly store: SandboxStore;
   readonly runner: RunnerClient;
   readonly images: Pick<Images, 'get' | 'move'>;
+  readonly diskSteps: DiskSteps;
   /** Written into `runner_id` of what this runner holds. */
   readonly runnerId: string;
   readonly log: Logger;
@@ -127,6 +127,12 @@ export class Reconciler {
     });
   }
 
+  /** The runner says that an archive or a restore ended. */
+  transferEnded(transfer: RunnerTransfer): void {
+    this.#deps.diskSteps.ended(transfer);
+    this.wake(transfer.id);
+  }
+
   /** Compares all rows with all that exists; repeated until it worked. */
   compare(): void {
     if (this.#stopped) return;
@@ -150,19 +156,23 @@ export class Reconciler {
         const step = nextStep(row.state, row.desiredState);
         if (!step) return;
         const outcome: Outcome = 'begin' in step ? { trigger: step.begin, patch: beginPatch(step.begin, row) } : await this.#act(step.do, row);
-        const open = outcome === 'again' || outcome === 'wait';
-        if (open && !isLate(row)) {
+        const open = outcome === 'again' || outcome === 'wait' || outcome === 'busy';
+        if (open && (outcome === 'busy' || !isLate(row))) {
           if (outcome === 'again') throw new OutcomeOpen();
           return;
         }
         const { trigger, patch } = open ? timedOut(row) : outcome;
-        row = (await this.#deps.store.move(row, trigger, patch)) ?? (await this.#deps.store.byId(id));
+        const moved = await this.#deps.store.move(row, trigger, patch);
+        // The row says that the disk is elsewhere: the runner's can go. One that stays is found when everything is compared.
+        if (moved?.state === 'archived') await this.#deps.runner.remove(id);
+        row = moved ?? (await this.#deps.store.byId(id));
       }
     });
   }
 
-  async #act(what: 'image' | 'put' | 'stop' | 'delete', row: Sandbox): Promise<Outcome> {
-    const { runner, runnerId } = this.#deps;
+  async #act(what: Extract<Step, { do: unknown }>['do'], row: Sandbox): Promise<Outcome> {
+    const { runner, runnerId, diskSteps } = this.#deps;
+    if (what === 'resize' || what === 'snapshot' || what === 'archive' || what === 'restore') return diskSteps[what](row);
     if (what === 'image') return this.#awaitImage(row);
     if (what === 'put') {
       const sentAt = performance.now();
@@ -240,7 +250,7 @@ export class Reconciler {
     const rows = await this.#deps.store.inventory();
     const suspects = new Set<string>();
     for (const { id, state } of rows) {
-      if (state in PENDING_TIMEOUT_MS || state === 'destroying') this.wake(id);
+      if (PENDING_STATES.includes(state)) this.wake(id);
       else if (state !== 'error' && actual.get(id) !== state) suspects.add(id);
       else if (state === 'error' && actual.get(id) === 'started') suspects.add(id);
       actual.delete(id);
@@ -267,6 +277,10 @@ export class Reconciler {
       }
       const drift = driftOf(row, actual);
       if (!drift) return;
+      if (drift === 'remove') {
+        await runner.remove(id);
+        return;
+      }
       if (drift === 'stop') {
         await runner.stop(id, { force: true });
         return;
@@ -306,11 +320,8 @@ const LOST = 'The sandbox no longer exists on its runner';
 
 const NO_IMAGE: ReadonlySet<RunnerFailure['code']> = new Set(['IMAGE_NOT_READY', 'IMAGE_NOT_FOUND']);
 
-/** Failures that time may cure. */
-const TRANSIENT: ReadonlySet<RunnerFailure['code']> = new Set(['UNAVAILABLE', 'TIMEOUT', 'IMAGE_NOT_READY']);
-
 function failed(failure: RunnerFailure, recoverable: boolean): Outcome {
-  if (TRANSIENT.has(failure.code)) return 'again';
+  if (isTransient(failure)) return 'again';
   return { trigger: 'fail', patch: { errorReason: failure.message, recoverable, forceStop: false } };
 }
 
@@ -322,6 +333,7 @@ function isLate(row: Sandbox): boolean {
 function timedOut(row: Sandbox): { trigger: Trigger; patch: MovePatch } {
   const isBuild = row.state === 'pending_build' || row.state === 'building_snapshot';
   if (isBuild) return { trigger: 'buildFailed', patch: { errorReason: 'Timeout while building snapshot for sandbox', recoverable: false } };
+  if (row.state === 'resizing' || row.state === 'snapshotting') return { trigger: 'settle', patch: { resizeTo: null, errorReason: `Timeout while ${row.state} sandbox` } };
   const hasDisk = row.state !== 'creating' && row.state !== 'pulling_snapshot';
   return { trigger: 'timeout', patch: { errorReason: `Timeout while ${row.state} sandbox`, recoverable: hasDisk } };
 }
@@ -331,7 +343,9 @@ function beginPatch(trigger: 'start' | 'stop' | 'destroy', row: Sandbox): MovePa
 }
 
 /** What to do about a settled row that reality contradicts. */
-function driftOf(row: Sandbox, actual: RunnerSandbox | null): { trigger: Trigger; patch: MovePatch } | 'stop' | null {
+function driftOf(row: Sandbox, actual: RunnerSandbox | null): { trigger: Trigger; patch: MovePatch } | 'stop' | 'remove' | null {
+  // Its disk is in the object store; what a runner still has of it was on the way out.
+  if (row.state === 'archived') return actual ? 'remove' : null;
   if (row.state !== 'started' && row.state !== 'stopped' && row.state !== 'error') return null;
   if (actual?.state === row.state) return null;
   if (row.state === 'error') return actual?.state === 'started' ? 'stop' : null;

@@ -1,4 +1,5 @@
-import type { DesiredState, NetworkPolicy, SandboxSpec, SandboxState, VolumeMount } from '@paddock/contract';
+import { randomUUID } from 'node:crypto';
+import type { ArchiveSummary, DesiredState, NetworkPolicy, SandboxSpec, SandboxState, VolumeMount } from '@paddock/contract';
 import type { BuildInfo } from '../snapshots/index.ts';
 
 /** Owner of sandboxes that wait in a warm pool. */
@@ -49,10 +50,29 @@ export interface Sandbox {
   readonly signingKey: string | null;
   /** What a claim must match; null outside the warm pool. */
   readonly warmKey: string | null;
+  /** Prefix of the object store that its disk is moved to or is in. */
+  readonly archiveId: string | null;
+  /** Its disk is in the object store and nowhere else. */
+  readonly archive: ArchiveSummary | null;
+  readonly backupState: BackupState;
+  readonly backupCreatedAt: Date | null;
+  /** What it is being given; cores and GiB. */
+  readonly resizeTo: Resources | null;
+  /** What recovering from a full disk has added to it, in percent of its size. */
+  readonly diskGrownPercent: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
   readonly stateChangedAt: Date;
   readonly lastActivityAt: Date;
+}
+
+export type BackupState = 'None' | 'Pending' | 'InProgress' | 'Completed' | 'Error';
+
+/** Cores and GiB. */
+export interface Resources {
+  readonly cpu: number;
+  readonly memory: number;
+  readonly disk: number;
 }
 
 /** What an insert decides; the rest of the row has its defaults. */
@@ -80,6 +100,16 @@ export function networkPolicyOf(sandbox: Pick<Sandbox, 'networkBlockAll' | 'netw
   return { blockAll: sandbox.networkBlockAll, allowList: sandbox.networkAllowList?.split(',') ?? null };
 }
 
+/** What a move that begins an archive writes: a place of its own, so that what an earlier attempt left is never taken for it. */
+export function newArchive(): { readonly archiveId: string; readonly archive: null; readonly backupState: BackupState } {
+  return { archiveId: randomUUID(), archive: null, backupState: 'InProgress' };
+}
+
+/** With what recovering from a full disk has added. */
+export function diskGiBOf(sandbox: Pick<Sandbox, 'disk' | 'diskGrownPercent'>, disk = sandbox.disk): number {
+  return disk * (1 + sandbox.diskGrownPercent / 100);
+}
+
 export function specOf(sandbox: Sandbox): SandboxSpec {
   return {
     id: sandbox.id,
@@ -88,7 +118,7 @@ export function specOf(sandbox: Sandbox): SandboxSpec {
     env: sandbox.env,
     cpu: sandbox.cpu,
     memoryGiB: sandbox.memory,
-    diskGiB: sandbox.disk,
+    diskGiB: diskGiBOf(sandbox),
     network: networkPolicyOf(sandbox),
     volumes: sandbox.volumes,
     entrypoint: sandbox.entrypoint,

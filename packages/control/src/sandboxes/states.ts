@@ -9,6 +9,10 @@ import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } 
  *                                 └───────────── exited ───────────▶┘
  *  every state ─destroy▶ destroying ─destroyed▶ destroyed
  *
+ *  started, stopped ─resize▶ resizing, ─snapshot▶ snapshotting, ─settle▶ as before
+ *  stopped ─archive▶ archiving ─archived▶ archived ─restore▶ restoring ─restored▶ starting
+ *                       └─archiveFailed▶ stopped, ─start▶ starting
+ *
  *  from a Dockerfile: pending_build ─building▶ building_snapshot ─imageReady▶ creating; ─buildFailed▶ build_failed
  *  image not on the runner: creating ─pulling▶ pulling_snapshot ─imageReady▶ creating
  * ```
@@ -19,11 +23,13 @@ import { DESIRED_STATES, SANDBOX_STATES, type DesiredState, type SandboxState } 
  */
 export type Trigger =
   | 'building' | 'pulling' | 'imageReady' | 'buildFailed' | 'created' | 'start' | 'started' | 'stop' | 'stopped' | 'exited' | 'recover' | 'fail' | 'timeout' | 'lost' | 'claim' | 'claimUnready'
+  | 'resize' | 'snapshot' | 'settle' | 'archive' | 'archived' | 'archiveFailed' | 'restore' | 'restored' | 'recoverStopped' | 'recoverArchived'
   | 'destroy' | 'destroyed';
 
 export interface Move {
   readonly from: readonly SandboxState[];
-  readonly to: SandboxState;
+  /** `desired`: the state of that name. */
+  readonly to: SandboxState | 'desired';
   /** Desired state after the move; `keep` leaves it. */
   readonly desired: DesiredState | 'keep';
 }
@@ -41,15 +47,28 @@ export const MOVES: Readonly<Record<Trigger, Move>> = {
   imageReady: { from: ['pending_build', 'building_snapshot', 'pulling_snapshot'], to: 'creating', desired: 'keep' },
   buildFailed: { from: ['pending_build', 'building_snapshot'], to: 'build_failed', desired: 'keep' },
   created: { from: ['creating'], to: 'started', desired: 'keep' },
-  start: { from: ['stopped'], to: 'starting', desired: 'started' },
+  /** wire: starting one that is being archived gives the archive up. */
+  start: { from: ['stopped', 'archiving'], to: 'starting', desired: 'started' },
   started: { from: ['starting'], to: 'started', desired: 'keep' },
   stop: { from: ['started'], to: 'stopping', desired: 'stopped' },
   stopped: { from: ['stopping'], to: 'stopped', desired: 'keep' },
   /** wire: a sandbox whose main process ended by itself becomes stopped/stopped and is not restarted. */
   exited: { from: ['started'], to: 'stopped', desired: 'stopped' },
   recover: { from: ['error'], to: 'starting', desired: 'started' },
-  fail: { from: ['creating', 'pulling_snapshot', 'starting', 'stopping'], to: 'error', desired: 'keep' },
-  timeout: { from: ['creating', 'pulling_snapshot', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  recoverStopped: { from: ['error'], to: 'stopping', desired: 'stopped' },
+  /** Its disk is in the object store, and stays there until the next start. */
+  recoverArchived: { from: ['error'], to: 'archived', desired: 'archived' },
+  resize: { from: ['started', 'stopped'], to: 'resizing', desired: 'keep' },
+  snapshot: { from: ['started', 'stopped'], to: 'snapshotting', desired: 'keep' },
+  /** Whatever came of it, the sandbox is what it was before. */
+  settle: { from: ['resizing', 'snapshotting'], to: 'desired', desired: 'keep' },
+  archive: { from: ['stopped'], to: 'archiving', desired: 'archived' },
+  archived: { from: ['archiving'], to: 'archived', desired: 'keep' },
+  archiveFailed: { from: ['archiving'], to: 'stopped', desired: 'stopped' },
+  restore: { from: ['archived', 'error'], to: 'restoring', desired: 'started' },
+  restored: { from: ['restoring'], to: 'starting', desired: 'keep' },
+  fail: { from: ['creating', 'pulling_snapshot', 'restoring', 'starting', 'stopping'], to: 'error', desired: 'keep' },
+  timeout: { from: ['creating', 'pulling_snapshot', 'restoring', 'starting', 'stopping'], to: 'error', desired: 'keep' },
   /** The runner has no disk of it any more, or one that can neither run nor be called stopped. */
   lost: { from: ['started', 'stopped', 'starting', 'stopping'], to: 'error', desired: 'keep' },
   /** A warm sandbox gets its owner; its state does not change but its event is sent. */
@@ -60,13 +79,20 @@ export const MOVES: Readonly<Record<Trigger, Move>> = {
   destroyed: { from: ['destroying'], to: 'destroyed', desired: 'keep' },
 };
 
+/** State after a move. */
+export function stateAfter(trigger: Trigger, desired: DesiredState): SandboxState {
+  const { to } = MOVES[trigger];
+  if (to !== 'desired') return to;
+  return desired === 'started' ? 'started' : 'stopped';
+}
+
 export function canMove(trigger: Trigger, state: SandboxState): boolean {
   return MOVES[trigger].from.includes(state);
 }
 
 /** What the reconciler does with a row. `begin` names the move that makes the wanted end pending. */
 export type Step =
-  | { readonly do: 'image' | 'put' | 'stop' | 'delete' }
+  | { readonly do: 'image' | 'put' | 'stop' | 'resize' | 'snapshot' | 'archive' | 'restore' | 'delete' }
   | { readonly begin: 'start' | 'stop' | 'destroy' }
   | null;
 
@@ -77,6 +103,10 @@ const PENDING: Partial<Readonly<Record<SandboxState, Step>>> = {
   creating: { do: 'put' },
   starting: { do: 'put' },
   stopping: { do: 'stop' },
+  resizing: { do: 'resize' },
+  snapshotting: { do: 'snapshot' },
+  archiving: { do: 'archive' },
+  restoring: { do: 'restore' },
   destroying: { do: 'delete' },
 };
 
@@ -98,6 +128,9 @@ export function nextStep(state: SandboxState, desired: DesiredState): Step {
  *   PostgreSQL together. Shorter would turn such a restart into failed sandboxes, longer only delays bad news.
  * - pulling_snapshot 30 min, builds 60 min: wire.
  * - stopping 1 min: the runner kills after 10 s, so six times that means it cannot.
+ * - resizing 1 min, snapshotting 10 min: both take well under a second; the snapshot may have to wait for the runner to come back. Then it is as before.
+ * - restoring 30 min: wire. Only the time counts in which nothing is being copied.
+ * - archiving has none: the disk is where it was, and a start or a delete ends it. A runner that reports failures for too long does too.
  * - destroying has none: giving up would leak; it is retried until the runner confirms.
  */
 export const PENDING_TIMEOUT_MS: Partial<Readonly<Record<SandboxState, number>>> = {
@@ -107,6 +140,9 @@ export const PENDING_TIMEOUT_MS: Partial<Readonly<Record<SandboxState, number>>>
   creating: 120_000,
   starting: 120_000,
   stopping: 60_000,
+  resizing: 60_000,
+  snapshotting: 600_000,
+  restoring: 1_800_000,
 };
 
 /** State on the wire for rows that lag behind what is wanted of them: [state, desired] → shown. */

@@ -1,7 +1,7 @@
 import type { VolumeMount } from '@paddock/contract';
 import { COLUMNS, SANDBOX, toColumn } from './columns.ts';
 import { NO_ORGANIZATION, type NewSandbox, type Sandbox } from './sandbox.ts';
-import { INITIAL, MOVES, PENDING_STATES, type Trigger } from './states.ts';
+import { INITIAL, MOVES, PENDING_STATES, stateAfter, type Trigger } from './states.ts';
 import { plan, uniqueViolation, type Queryable } from '../db/index.ts';
 import { VOLUMES_READY } from '../volumes/index.ts';
 
@@ -22,6 +22,7 @@ export interface OutboxEntry {
 /** Columns that a move may set besides the state. */
 export type MovePatch = Partial<Pick<
   Sandbox, 'errorReason' | 'recoverable' | 'forceStop' | 'runnerId' | 'daemonVersion' | 'authToken' | 'name' | 'warmKey' | 'osUser'
+  | 'archiveId' | 'archive' | 'backupState' | 'backupCreatedAt' | 'resizeTo' | 'cpu' | 'memory' | 'disk' | 'diskGrownPercent'
 >>;
 
 /** Columns that change without a move: no revision, no event. */
@@ -95,10 +96,12 @@ export class SandboxStore {
    * @returns the row after it, or null when the row has moved on meanwhile (or is gone)
    */
   async move(before: Sandbox, trigger: Trigger, patch: MovePatch = {}): Promise<Sandbox | null> {
-    const { from, to, desired } = MOVES[trigger];
+    const { from, desired } = MOVES[trigger];
     if (!from.includes(before.state)) return null;
     const desiredState = desired === 'keep' ? before.desiredState : desired;
+    const to = stateAfter(trigger, desiredState);
     const fields = Object.keys(patch) as (keyof MovePatch)[];
+    const opensArchive = typeof patch.archiveId === 'string';
     const text = `
       with s as (
         update sandboxes set state = $4, desired_state = $5, revision = revision + 1,
@@ -110,10 +113,10 @@ export class SandboxStore {
         select s.organization_id, e.event, s.id, $1, e.detail
         from s, unnest($6::text[], $7::jsonb[]) as e (event, detail) where s.organization_id <> $8
         returning id, event, detail
-      )
+      )${opensArchive ? ', opened as (insert into archives (id, sandbox_id) select archive_id, id from s on conflict do nothing)' : ''}
       select ${SANDBOX}, ${TOLD} from s`;
     const events = eventsOf(before, to, desiredState);
-    const row = await this.#write(`sandbox-move ${fields.join()}`, text, [
+    const row = await this.#write(`sandbox-move ${fields.join()}${opensArchive ? ' archive' : ''}`, text, [
       this.#origin, before.id, before.revision, to, desiredState,
       events.map(([event]) => event), events.map(([, detail]) => JSON.stringify(detail)), NO_ORGANIZATION,
       ...fields.map((field) => toColumn(field, patch[field])),
@@ -170,7 +173,7 @@ export class SandboxStore {
       const row = await this.#write('sandbox-claim', text, [
         this.#origin, claim.warmKey, claim.organizationId, claim.name, JSON.stringify(claim.labels), JSON.stringify(claim.env), claim.public,
         claim.autoStopInterval, claim.autoArchiveInterval, claim.autoDeleteInterval, claim.autoDestroyAt, claim.networkBlockAll, claim.networkAllowList,
-        MOVES[claim.adapt ? 'claimUnready' : 'claim'].to, volumeIds, volumeIds.length, JSON.stringify(claim.volumes),
+        stateAfter(claim.adapt ? 'claimUnready' : 'claim', 'started'), volumeIds, volumeIds.length, JSON.stringify(claim.volumes),
       ]);
       return row ? this.#committed(row) : null;
     });

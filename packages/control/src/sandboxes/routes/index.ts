@@ -1,4 +1,5 @@
 import type { ApiServer } from '../../http/index.ts';
+import { diskRoutes } from './disk-routes.ts';
 import { lifecycleRoutes } from './lifecycle-routes.ts';
 import type { SandboxServices } from './params.ts';
 import { propertyRoutes } from './property-routes.ts';
@@ -9,6 +10,7 @@ export type { SandboxServices } from './params.ts';
 
 export function sandboxRoutes(api: ApiServer, services: SandboxServices): void {
   lifecycleRoutes(api, services);
+  diskRoutes(api, services);
   readRoutes(api, services);
   propertyRoutes(api, services);
   sshRoutes(api, services);

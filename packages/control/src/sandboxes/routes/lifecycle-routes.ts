@@ -7,6 +7,7 @@ import { Timing } from '../timing.ts';
 import { IdOrName, MAY_DELETE, MAY_WRITE, sandboxOperation, type SandboxServices } from './params.ts';
 
 const SANDBOX_CREATE = { tags: ['sandbox'], operationId: 'createSandbox', body: CreateSandbox, response: { 200: SandboxDto } };
+const SkipStart = Type.Object({ skipStart: Type.Optional(Type.Boolean({ description: 'Leave it stopped' })) });
 const Force = Type.Object({ force: Type.Optional(Type.Boolean({ description: 'Kill at once' })) });
 
 /** wire: all of them answer 200 with the sandbox. */
@@ -26,8 +27,8 @@ export function lifecycleRoutes(api: ApiServer, { lifecycle, toDto }: SandboxSer
   api.post('/sandbox/:sandboxIdOrName/stop', { config: MAY_WRITE, schema: { ...sandboxOperation('stopSandbox'), params: IdOrName, querystring: Force } }, async (request) =>
     toDto(await lifecycle.stop(principalOf(request).organizationId, request.params.sandboxIdOrName, request.query.force === true)));
 
-  api.post('/sandbox/:sandboxIdOrName/recover', { config: MAY_WRITE, schema: { ...sandboxOperation('recoverSandbox'), params: IdOrName } }, async (request) =>
-    toDto(await lifecycle.recover(principalOf(request).organizationId, request.params.sandboxIdOrName)));
+  api.post('/sandbox/:sandboxIdOrName/recover', { config: MAY_WRITE, schema: { ...sandboxOperation('recoverSandbox'), params: IdOrName, querystring: SkipStart } }, async (request) =>
+    toDto(await lifecycle.recover(principalOf(request).organizationId, request.params.sandboxIdOrName, request.query.skipStart === true)));
 
   api.delete('/sandbox/:sandboxIdOrName', { config: MAY_DELETE, schema: { ...sandboxOperation('deleteSandbox'), params: IdOrName } }, async (request) =>
     toDto(await lifecycle.destroy(principalOf(request).organizationId, request.params.sandboxIdOrName)));

@@ -1,6 +1,7 @@
 import { SandboxDto } from '@paddock/contract';
 import { Type } from 'typebox';
 import type { Permission } from '@paddock/contract';
+import type { DiskOperations } from '../disk-operations.ts';
 import type { Lifecycle } from '../lifecycle.ts';
 import type { Previews } from '../previews.ts';
 import type { Properties } from '../properties.ts';
@@ -13,6 +14,7 @@ import type { SandboxListItemDto } from '@paddock/contract';
 /** What the routes of sandboxes work with. */
 export interface SandboxServices {
   readonly lifecycle: Lifecycle;
+  readonly diskOperations: DiskOperations;
   readonly properties: Properties;
   readonly previews: Previews;
   readonly sshAccesses: SshAccesses;
