@@ -72,7 +72,6 @@ export const NOT_YET: Readonly<Record<string, string>> = {
     POST /sandbox/:sandboxIdOrName/pause pauseSandbox write:sandboxes
     POST /sandbox/:sandboxIdOrName/autopause/:interval setAutoPauseInterval write:sandboxes
     POST /sandbox/:sandboxIdOrName/fork forkSandbox write:sandboxes`,
-  'Snapshots of sandboxes': ``,
   'Secrets': `
     POST /secret createSecret manage:secrets
     GET /secret listSecrets manage:secrets
