@@ -72,6 +72,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   let running: Promise<Collected & { uploads: number }> | null = null;
   let timer: NodeJS.Timeout | undefined;
+  let dueMs = Infinity;
   let started = false;
   const collect = (): Promise<Collected & { uploads: number }> => {
     running ??= (async () => {
@@ -83,10 +84,15 @@ export function createRegistry(options: RegistryOptions): Registry {
     })().finally(() => { running = null; });
     return running;
   };
+  /** The nearest moment anybody asked for counts. */
   const collectIn = (ms: number): void => {
-    if (!started) return;
+    if (!started || performance.now() + ms >= dueMs) return;
+    dueMs = performance.now() + ms;
     clearTimeout(timer);
-    timer = setTimeout(() => void collect().catch((error: unknown) => report({ type: 'collect-failed', error })).then(() => collectIn(DAILY_MS)), ms).unref();
+    timer = setTimeout(() => {
+      dueMs = Infinity;
+      void collect().catch((error: unknown) => report({ type: 'collect-failed', error })).then(() => collectIn(DAILY_MS));
+    }, ms).unref();
   };
 
   async function* repositories(after: string): AsyncGenerator<string> {
@@ -176,6 +182,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     async stop() {
       started = false;
       clearTimeout(timer);
+      dueMs = Infinity;
       await running?.catch(() => undefined);
     },
     async remove(repository, reference) {
