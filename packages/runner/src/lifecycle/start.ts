@@ -1,6 +1,7 @@
 /** One start, cold or of a stopped sandbox: independent steps overlap, policy stands before the first process runs. */
 import type { SandboxSpec } from '@paddock/contract';
 import { GIB, userOf, type RunningInit } from '../engine/launcher.ts';
+import { linkMountTable } from '../engine/mount-table.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { Image, NetworkSlot, ShownView, View } from '../types.ts';
 import type { Parts } from './parts.ts';
@@ -60,6 +61,7 @@ export async function start(parts: Parts, input: StartInput): Promise<Started> {
       }),
     ]);
     const views: readonly ShownView[] = input.views.length === 0 ? [] : await parts.disks.show(id, input.views, taken);
+    linkMountTable(rootfs, taken.idBase);
     if (spec.volumes.length > 0) {
       await parts.volumes.mountInto(rootfs, taken, spec.volumes);
       mark('volumes');
