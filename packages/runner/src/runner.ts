@@ -13,13 +13,12 @@ import { ExitWatch } from './engine/exit-watch.ts';
 import { GIB, Launcher } from './engine/launcher.ts';
 import { Runtime } from './engine/runtime.ts';
 import { collectGuests, prepareGuest } from './guest/index.ts';
-import { Images, RecipeMaker, keepMade } from './images/index.ts';
+import { Images, RecipeMaker, RegistryMaker, inspect, keepMade } from './images/index.ts';
 import type { Parts } from './lifecycle/parts.ts';
 import { Records } from './lifecycle/records.ts';
 import { recover } from './lifecycle/recover.ts';
 import { Sandboxes } from './lifecycle/sandboxes.ts';
 import { createNetwork } from './network/index.ts';
-import { RunnerError } from './runner-error.ts';
 import { EventStreams } from './server/events.ts';
 import { listenAt, runnerServer } from './server/server.ts';
 import { BtrfsDisks, chooseDisks } from './storage/index.ts';
@@ -53,6 +52,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
   const images = new Images({ disks, templates: disks.templates, log, onChange: (image) => events.publish({ type: 'image', image }) });
   images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
+  images.register('registry', new RegistryMaker({ config: config.registries, disks }));
   await images.open();
 
   const volumes = new Volumes({
@@ -94,7 +94,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount,
     };
   };
-  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: () => { throw new RunnerError('REGISTRY_FAILED', 'not yet'); }, version: VERSION, log });
+  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: (reference, auth, signal) => inspect(config.registries, reference, auth, signal), version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 

@@ -20,6 +20,17 @@ export class MergedTree {
     this.#layers = layers;
   }
 
+  /** The parts that layers have of a directory, topmost first, as paths on the host. No links are followed; null: it is no directory. */
+  parts(path: string): readonly string[] | null {
+    let here: Directory = { names: [], layers: this.#layers };
+    for (const name of path.split('/')) {
+      const found = lookUp(here, name);
+      if (found === null || !found.stat.isDirectory()) return null;
+      here = { names: [...here.names, name], layers: found.layers };
+    }
+    return here.layers.map((layer) => join(layer, path));
+  }
+
   /**
    * @param path relative to the root; `..` and links, absolute ones too, stay inside
    * @returns path on the host of the regular file that it names; null: there is none

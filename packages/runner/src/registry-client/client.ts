@@ -12,6 +12,13 @@ import { exchange, isLocalHost, type Trust } from './transport.ts';
 
 export type RegistrySettings = Pick<PaddockConfig['registries'], 'insecure' | 'mirrors'>;
 
+export interface RegistryOptions {
+  /** Of a client for the same repository, to go on with. */
+  readonly authorizations?: ReadonlyMap<string, string>;
+  /** At one request; default ATTEMPTS. */
+  readonly attempts?: number;
+}
+
 export interface ResolvedImage {
   /** `host/repository@sha256:…`. */
   readonly reference: string;
@@ -35,6 +42,8 @@ const LONGEST_PAUSE_MS = 60_000;
 
 /** A download is taken up again as long as something comes in between. */
 const RESUMPTIONS_WITHOUT_PROGRESS = 4;
+/** A connection that breaks again and again carries no image. */
+const MAX_RESUMPTIONS = 50;
 
 /** Where content of a host is asked for. */
 interface Source {
@@ -51,17 +60,18 @@ export class RegistryClient {
   readonly #signal: AbortSignal;
   /** Origin → value of Authorization that worked. */
   readonly #authorizations: Map<string, string>;
+  readonly #attempts: number;
 
   /**
    * @param reference as users write it
    * @param auth ignored unless it is for the reference's host
-   * @param authorizations of a client for the same repository, to go on with
    */
-  constructor(reference: string, auth: RegistryAuth | null, settings: RegistrySettings, signal: AbortSignal, authorizations: ReadonlyMap<string, string> = new Map()) {
+  constructor(reference: string, auth: RegistryAuth | null, settings: RegistrySettings, signal: AbortSignal, options: RegistryOptions = {}) {
     this.#reference = parseReference(reference);
     this.#sources = sourcesOf(this.#reference, auth, settings);
     this.#signal = signal;
-    this.#authorizations = new Map(authorizations);
+    this.#authorizations = new Map(options.authorizations);
+    this.#attempts = options.attempts ?? ATTEMPTS;
   }
 
   get authorizations(): ReadonlyMap<string, string> {
@@ -91,7 +101,7 @@ export class RegistryClient {
    */
   async *blob({ digest, size }: Descriptor): AsyncGenerator<Buffer> {
     let at = 0;
-    for (let failures = 0; ;) {
+    for (let failures = 0, resumptions = 0; ; resumptions += 1) {
       const before = at;
       const { reply, source } = await this.#get(`blobs/${digest}`, at === 0 ? {} : { range: `bytes=${at}-` });
       try {
@@ -109,7 +119,7 @@ export class RegistryClient {
         this.#signal.throwIfAborted();
         if (error instanceof RegistryError && error.failure !== 'unavailable') throw error;
         failures = at > before ? 1 : failures + 1;
-        if (failures > RESUMPTIONS_WITHOUT_PROGRESS) {
+        if (failures > RESUMPTIONS_WITHOUT_PROGRESS || resumptions >= MAX_RESUMPTIONS) {
           throw error instanceof RegistryError ? error : new RegistryError('unavailable', `${source.name} broke off the download of ${digest} after ${at} of ${size} bytes`, error);
         }
         await this.#pause(FIRST_PAUSE_MS * 2 ** (failures - 1));
@@ -153,7 +163,7 @@ export class RegistryClient {
     let failure: unknown;
     for (const [index, source] of this.#sources.entries()) {
       try {
-        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : ATTEMPTS), source };
+        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : this.#attempts), source };
       } catch (error) {
         this.#signal.throwIfAborted();
         failure = error;

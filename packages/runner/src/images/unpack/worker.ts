@@ -102,7 +102,7 @@ async function unpack(counters: Counters, push: (piece: Buffer) => void): Promis
 function pieces(): AsyncIterable<Buffer> {
   const { source } = job;
   if (source.kind === 'stream') return messages();
-  const client = new RegistryClient(source.reference, source.auth, source.settings, new AbortController().signal, source.authorizations);
+  const client = new RegistryClient(source.reference, source.auth, source.settings, new AbortController().signal, { authorizations: source.authorizations });
   return client.blob(source.blob);
 }
 

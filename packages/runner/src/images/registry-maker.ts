@@ -1,0 +1,173 @@
+/** Makes images of what registries have: layers side by side, each fetched, verified and unpacked as it comes in. */
+import { availableParallelism } from 'node:os';
+import type { InspectedImage, PaddockConfig, RegistryAuth } from '@paddock/contract';
+import { Gate } from '../lifecycle/lanes.ts';
+import { RegistryClient, RegistryError, type Descriptor, type RegistryFailure, type ResolvedImage } from '../registry-client/index.ts';
+import { RunnerError } from '../runner-error.ts';
+import type { Disks } from '../types.ts';
+import { repairImplied } from './implied.ts';
+import type { LayerInfo } from './layers.ts';
+import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from './maker.ts';
+import { Counters, MAX_ENTRIES, pullLayer, type LayerLimits } from './unpack/unpack.ts';
+
+export interface RegistryMakerSettings {
+  readonly config: PaddockConfig['registries'];
+  readonly disks: Pick<Disks, 'usage'>;
+}
+
+/** Fetching, hashing, inflating and writing overlap, so a few more than there are cores; of all images together. */
+const LAYERS_AT_ONCE = Math.min(8, availableParallelism() + 2);
+
+/** What must stay free in the pool: running sandboxes write, too, and a pool without room for metadata turns read-only. */
+const RESERVE_BYTES = 1024 ** 3;
+
+/** How often progress is told and the pool's free space is looked at. */
+const TICK_MS = 250;
+
+/** Unpacking keeps up with the download; what is left at its end is little. */
+const DOWNLOAD_SHARE = 0.95;
+
+const MB = 1_000_000;
+const GIB = 1024 ** 3;
+
+/** A layer of nothing, for images that have none at all: an overlay needs one. */
+const EMPTY_LAYER = 'empty';
+
+export class RegistryMaker implements Maker<'registry'> {
+  readonly #settings: RegistryMakerSettings;
+  readonly #gate = new Gate(LAYERS_AT_ONCE);
+
+  constructor(settings: RegistryMakerSettings) {
+    this.#settings = settings;
+  }
+
+  async make(source: SourceOf<'registry'>, context: MakeContext): Promise<MadeImage> {
+    try {
+      return await this.#make(source, context);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (!(error instanceof RegistryError)) throw error;
+      throw new MakeFailed(error.message, { transient: error.failure === 'unavailable', cause: error });
+    }
+  }
+
+  async #make(source: SourceOf<'registry'>, context: MakeContext): Promise<MadeImage> {
+    const { config } = this.#settings;
+    context.log(`Looking up ${source.reference}\n`);
+    const client = new RegistryClient(source.reference, source.auth, config, context.signal);
+    const image = await client.resolve();
+    const { document } = image;
+    context.log(`${image.manifest.layers.length} layers, ${megabytes(image.sizeBytes)} MB compressed\n`);
+    const limits = await this.#limits(image.sizeBytes);
+    const infos = await this.#layers(source, image, client.authorizations, limits, context);
+    // The same layer twice: whatever the lower one shows, the upper one shows, too.
+    const names = [...new Set(document.diffIds.map(layerName).reverse())];
+    if (names.length === 0) {
+      await context.layers.obtain(EMPTY_LAYER, async () => ({ sizeBytes: 0 }));
+      names.push(EMPTY_LAYER);
+    }
+    const repair = await repairImplied(names, infos, context.layers);
+    const { env, workDir, entrypoint, cmd, user, labels } = document;
+    return {
+      layers: repair === null ? names : [repair, ...names], disk: null,
+      sizeBytes: [...infos.values()].reduce((sum, info) => sum + info.sizeBytes, 0),
+      config: { env, workDir, entrypoint, cmd, user, labels },
+      origin: { reference: image.reference },
+    };
+  }
+
+  /** By name. One that fails ends the others; all have ended when this returns. */
+  async #layers(source: SourceOf<'registry'>, image: ResolvedImage, authorizations: ReadonlyMap<string, string>, limits: LayerLimits, context: MakeContext): Promise<Map<string, LayerInfo>> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([context.signal, failed.signal]);
+    const counters = new Counters();
+    const infos = new Map<string, LayerInfo>();
+    let present = 0;
+    const stopWatching = this.#watch(() => counters.downloaded + present, image.sizeBytes, context, (error) => failed.abort(error));
+    const layer = async (blob: Descriptor, diffId: string): Promise<void> => {
+      const name = layerName(diffId);
+      let made = false;
+      const pull = (dir: string): Promise<LayerInfo> => inTurn(this.#gate, signal, () => {
+        made = true;
+        return pullLayer({ dir, diffId, signal, limits, counters, source: { kind: 'registry', reference: image.reference, auth: source.auth, settings: this.#settings.config, authorizations, blob } });
+      });
+      infos.set(name, await context.layers.obtain(name, pull));
+      if (!made) present += blob.size;
+      context.log(`${diffId.slice(0, 19)} ${made ? 'fetched' : 'is there already'} (${megabytes(blob.size)} MB)\n`);
+    };
+    try {
+      const { layers } = image.manifest;
+      await Promise.allSettled(image.document.diffIds.map((diffId, index) => layer(layers[index]!, diffId).catch((error: unknown) => failed.abort(error))));
+      signal.throwIfAborted();
+      return infos;
+    } finally {
+      stopWatching();
+    }
+  }
+
+  /** What the image may take: the setting, or less where the pool has no such room. */
+  async #limits(compressedBytes: number): Promise<LayerLimits> {
+    const room = await this.#room();
+    if (room < compressedBytes) throw new MakeFailed(`The image has ${megabytes(compressedBytes)} MB compressed and the runner's storage has room for ${megabytes(Math.max(room, 0))} MB: remove what is not needed, or give it more space`);
+    const setting = this.#settings.config.imageLimitGiB * GIB;
+    return { bytes: Math.min(setting, room), entries: MAX_ENTRIES };
+  }
+
+  async #room(): Promise<number> {
+    const { totalBytes, usedBytes } = await this.#settings.disks.usage();
+    return totalBytes - usedBytes - RESERVE_BYTES;
+  }
+
+  #watch(downloaded: () => number, total: number, { progress, signal }: MakeContext, onFull: (error: Error) => void): () => void {
+    const tick = async (): Promise<void> => {
+      const bytes = Math.min(downloaded(), total);
+      const text = bytes < total ? `Downloading ${megabytes(bytes)} of ${megabytes(total)} MB` : 'Unpacking';
+      if (!signal.aborted) progress({ fraction: total === 0 ? DOWNLOAD_SHARE : (bytes / total) * DOWNLOAD_SHARE, text });
+      if (await this.#room() < 0) onFull(Object.assign(new Error('the pool is full'), { code: 'ENOSPC' }));
+    };
+    const timer = setInterval(() => void tick().catch(onFull), TICK_MS);
+    return () => clearInterval(timer);
+  }
+}
+
+/** A lookup on behalf of somebody who waits ends after this. */
+const INSPECT_MS = 25_000;
+const INSPECT_ATTEMPTS = 2;
+
+const INSPECT_CODES: Readonly<Record<RegistryFailure, 'IMAGE_NOT_FOUND' | 'REGISTRY_FAILED' | 'REGISTRY_UNAVAILABLE'>> = {
+  'not-found': 'IMAGE_NOT_FOUND', refused: 'REGISTRY_FAILED', invalid: 'REGISTRY_FAILED', unavailable: 'REGISTRY_UNAVAILABLE',
+};
+
+/** `POST /v1/registry/inspect`. */
+export async function inspect(config: PaddockConfig['registries'], reference: string, auth: RegistryAuth | null, signal: AbortSignal): Promise<InspectedImage> {
+  const limit = AbortSignal.timeout(INSPECT_MS);
+  try {
+    return await new RegistryClient(reference, auth, config, AbortSignal.any([signal, limit]), { attempts: INSPECT_ATTEMPTS }).inspect();
+  } catch (error) {
+    if (limit.aborted) throw new RunnerError('REGISTRY_UNAVAILABLE', `The registry of ${reference} did not answer within ${INSPECT_MS / 1_000} seconds`, error);
+    if (error instanceof RegistryError) throw new RunnerError(INSPECT_CODES[error.failure], error.message, error);
+    throw error;
+  }
+}
+
+/** Waits for its turn no longer than it is wanted; once it runs, its own end is awaited. */
+async function inTurn<T>(gate: Gate, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  const turn = gate.run(async () => {
+    signal.throwIfAborted();
+    signal.removeEventListener('abort', abort);
+    return run();
+  });
+  turn.catch(() => undefined); // the abort has been told of
+  return Promise.race([turn, aborted.promise]);
+}
+
+function layerName(diffId: string): string {
+  return diffId.replace(':', '-');
+}
+
+function megabytes(bytes: number): number {
+  return bytes < 10 * MB ? Math.round(bytes / MB * 10) / 10 : Math.round(bytes / MB);
+}
