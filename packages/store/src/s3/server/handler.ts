@@ -94,7 +94,7 @@ export function createS3Server(options: S3ServerOptions): S3Server {
           if (!res.headersSent) refuse(req, res, refusal, requestId);
           else res.destroy(); // in the middle of a body: only a cut tells that it is not whole
           const gone = req.destroyed || res.destroyed;
-          report(refusal.status, refusal.code, refusal.status >= 500 && !gone ? error : null);
+          report(refusal.status, refusal.code, refusal.status >= 500 && refusal !== error && !gone ? error : null);
         },
       );
     },
