@@ -57,8 +57,8 @@ test('REST: create, get, duplicate, sizes, resize, delete', async () => {
     expect((await toolbox.post('/process/pty', body)).status).toBe(400);
   }
   const peer = await connect(toolbox, '/process/pty/a%20b%2Fc/connect');
-  peer.socket.send("trap 'echo size changed: $(stty size)' WINCH\r");
-  await peer.sees('WINCH');
+  peer.socket.send("trap 'echo size changed: $(stty size)' WINCH; echo trap s''et\r");
+  await peer.sees('trap set');
   expect(await toolbox.post('/process/pty/a%20b%2Fc/resize', { cols: 132, rows: 50 })).toMatchObject({ status: 200, json: { cols: 132, rows: 50 } });
   peer.socket.send('\r');
   await peer.sees('size changed: 50 132');

@@ -60,6 +60,7 @@ export class Terminal {
   readonly #stream: tty.ReadStream;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
+  #reads = 0;
   #flushing = false;
   #exit: Exit | null = null;
   #silence: NodeJS.Timeout | null = null;
@@ -135,6 +136,7 @@ export class Terminal {
   }
 
   #take(chunk: Buffer): boolean {
+    this.#reads += 1;
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
     if (this.#pendingBytes >= CHUNK_BYTES) this.#flush();
@@ -169,8 +171,13 @@ export class Terminal {
   #listen(): void {
     if (this.#silence !== null) clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
-      if (this.#stream.isPaused()) this.#listen();
-      else this.#stream.destroy();
+      const reads = this.#reads;
+      // A process that is late runs its timers before it reads what has been waiting all the while: silence is what a look confirms.
+      setImmediate(() => {
+        if (this.#closed) return;
+        if (this.#stream.isPaused() || this.#reads !== reads) this.#listen();
+        else this.#stream.destroy();
+      });
     }, SILENCE_MS);
   }
 
