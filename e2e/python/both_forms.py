@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 
-from daytona import AsyncDaytona, Daytona, DaytonaConfig
+from daytona import AsyncDaytona, CreateSandboxFromSnapshotParams, Daytona, DaytonaConfig
 
 config = DaytonaConfig(api_key=os.environ["DAYTONA_API_KEY"], api_url=os.environ["DAYTONA_API_URL"])
 
@@ -35,7 +35,8 @@ async def in_both_forms(scene):
 
 
 async def in_a_sandbox(daytona, scene):
-    sandbox = await of(daytona.create())
+    snapshot = os.environ.get("PADDOCK_TEST_SNAPSHOT")
+    sandbox = await of(daytona.create(CreateSandboxFromSnapshotParams(snapshot=snapshot) if snapshot else None))
     try:
         return await scene(sandbox)
     finally:

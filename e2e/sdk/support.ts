@@ -7,6 +7,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     apiUrl: string;
     apiKey: string;
+    /** For what the API has no way to set up. */
+    postgresSocketDir: string;
   }
 }
 

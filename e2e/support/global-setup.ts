@@ -6,6 +6,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const paddock = await startPaddock({ warmPool: 'daytona-small=2' });
   project.provide('apiUrl', paddock.apiUrl);
   project.provide('apiKey', paddock.apiKey);
+  project.provide('postgresSocketDir', paddock.layout.postgresSocketDir);
   return async () => {
     await paddock.stop();
     const left = paddock.leftovers();
