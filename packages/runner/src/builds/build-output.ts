@@ -8,7 +8,7 @@ const INSTRUCTION_CHARACTERS = 120;
 
 const STEP = /^(?:\[(\d+)\/(\d+)\] )?STEP (\d+)\/(\d+): (.*)$/;
 /** Ids of intermediate images, and what the result is called inside. */
-const INTERNAL = /^(?:--> [0-9a-f]{12}|Successfully tagged localhost\/.*|(?:sha256:)?[0-9a-f]{64})$/;
+const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/result:latest|[0-9a-f]{64})$/;
 const ERROR = /^Error: (?:building at STEP "(?:[^"\\]|\\.)*": )?(.*)$/s;
 const EXIT_STATUS = /^(?:while running runtime: )?exit status (\d+)$/;
 

@@ -102,6 +102,7 @@ export class BuildSandbox {
 
   /** Why it ended by itself; null while it runs. */
   get ended(): string | null {
+    if (this.#run === null) return null; // not started, or ended by us
     const sandbox = this.#parts.sandboxes.listInternal().find(({ id }) => id === this.id);
     return sandbox === undefined || sandbox.state === 'started' ? null : sandbox.reason ?? 'it was stopped';
   }

@@ -114,7 +114,7 @@ export class Builder implements Maker<'build'> {
       });
       context.log(output.end());
       if (status !== 0) throw this.#failure(sandbox, output.reason(status));
-      return await takeResult(sandbox, stored, context);
+      return await takeResult(sandbox, stored, /^\s*(?:ONBUILD\s+)?WORKDIR\s/im.test(dockerfile), context);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof MakeFailed || error instanceof DiskFull) throw error;

@@ -1,11 +1,12 @@
 /** Takes a built image out of its sandbox's disk into the store. Everything read here is whatever the sandbox wanted it to be. */
 import { createHash } from 'node:crypto';
 import { closeSync, createReadStream, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { MakeFailed, type MadeImage, type MakeContext, type RecordedConfig } from '../images/index.ts';
+import { unpackLayer } from '../images/unpack/unpack.ts';
 import type { StoredBase } from './base-store.ts';
 import type { BuildSandbox } from './build-sandbox.ts';
 import { exportScript } from './build-script.ts';
-import { unpackLayer } from './unpack.ts';
 
 /** A configuration is some kilobytes: environment, labels and one line of history for each instruction. */
 const MAX_CONFIG_BYTES = 4 * 1024 ** 2;
@@ -13,9 +14,11 @@ const MAX_CONFIG_BYTES = 4 * 1024 ** 2;
 /** The kernel stacks at most 500 layers; more than this many is no Dockerfile. */
 const MAX_LAYERS = 400;
 
-export async function takeResult(sandbox: BuildSandbox, bases: readonly StoredBase[], context: MakeContext): Promise<MadeImage> {
-  const { config, diffIds } = readConfig(sandbox);
+/** @param setsWorkDir whether the Dockerfile says where to work: buildah writes `/` where nobody did */
+export async function takeResult(sandbox: BuildSandbox, bases: readonly StoredBase[], setsWorkDir: boolean, context: MakeContext): Promise<MadeImage> {
+  const { config: written, diffIds } = readConfig(sandbox);
   const base = bases.find(({ layer }) => layer === diffIds[0]) ?? null;
+  const config = !setsWorkDir && written.workDir === '/' ? { ...written, workDir: base?.base.config.workDir ?? null } : written;
   const own = base === null ? diffIds : diffIds.slice(1);
   const proven = sandbox.proven();
   const wanted = await missing(own, proven, context);
@@ -72,30 +75,27 @@ async function exportLayers(sandbox: BuildSandbox, present: readonly string[]): 
 export class DiskFull extends Error {}
 
 async function importLayer(sandbox: BuildSandbox, diffId: string, { layers, signal }: MakeContext): Promise<void> {
-  const { fd } = openBlob(sandbox, diffId);
-  try {
-    let unpacked = false;
-    await layers.obtain(layerName(diffId), async (dir) => {
-      unpacked = true;
-      return unpackLayer({ source: createReadStream('', { fd, autoClose: false, start: 0 }), dir, diffId: `sha256:${diffId}`, signal });
-    });
-    if (!unpacked && (await digestOf(fd)) !== diffId) throw new MakeFailed('A layer of the built image is not what its digest says');
-  } finally {
-    closeSync(fd);
-  }
+  let unpacked = false;
+  await layers.obtain(layerName(diffId), (dir) => {
+    unpacked = true;
+    return unpackLayer({ source: openBlob(sandbox, diffId), dir, diffId: `sha256:${diffId}`, signal });
+  });
+  if (!unpacked && (await digestOf(openBlob(sandbox, diffId))) !== diffId) throw new MakeFailed('A layer of the built image is not what its digest says');
 }
 
-function openBlob(sandbox: BuildSandbox, diffId: string): { readonly fd: number } {
+/** The stream closes the file. */
+function openBlob(sandbox: BuildSandbox, diffId: string): Readable {
   try {
-    return sandbox.openResult(`blobs/sha256/${diffId}`);
+    const { fd } = sandbox.openResult(`blobs/sha256/${diffId}`);
+    return createReadStream('', { fd, start: 0 });
   } catch (error) {
     throw new MakeFailed('A layer of the built image is missing', { cause: error });
   }
 }
 
-async function digestOf(fd: number): Promise<string> {
+async function digestOf(content: Readable): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream('', { fd, autoClose: false, start: 0 })) hash.update(chunk as Buffer);
+  for await (const chunk of content) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }
 
