@@ -28,6 +28,13 @@ export const TOOLBOX_ENV = {
   memoryBytes: 'PADDOCK_MEMORY_BYTES',
 } as const;
 
+export interface ToolboxLimits {
+  /** May be a fraction. */
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+}
+
 /**
  * `POST /init` on the toolbox. Only the runner and the control plane call it: the gateway never forwards it. Answered when the toolbox serves, so that
  * the reply is the readiness signal; may be repeated, each call replaces what the one before set.
@@ -37,6 +44,8 @@ export interface ToolboxInit {
   readonly token?: string;
   /** Environment of everything started from now on; replaces the set given by the previous init. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What the sandbox may use since it was resized; in place of what TOOLBOX_ENV said at its start. */
+  readonly limits?: ToolboxLimits;
   /** Argument vector of the snapshot's entrypoint; started once per boot as session `entrypoint`. */
   readonly entrypoint?: readonly string[];
 }

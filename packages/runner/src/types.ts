@@ -40,7 +40,7 @@ export interface Network {
 export interface Disks {
   open(): Promise<void>;
   /**
-   * Subvolume with upper/ and work/ and a quota. Idempotent: an existing disk keeps its data.
+   * Subvolume with upper/ and work/. The quota holds from the mount on. Idempotent: an existing disk keeps its data.
    * @param template that a new disk starts as a clone of; none: it starts empty
    */
   create(id: string, quotaBytes: number, template?: string | null): Promise<void>;

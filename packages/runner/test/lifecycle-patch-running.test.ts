@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SandboxSpec } from '@paddock/contract';
-import { bootRunner, type TestRunner } from './support.ts';
+import { toolboxSocket, type SandboxSpec } from '@paddock/contract';
+import { askUnix, bootRunner, type TestRunner } from './support.ts';
 
+const GIB = 1024 ** 3;
 let runner: TestRunner;
 let spec: SandboxSpec;
 beforeAll(async () => {
@@ -53,4 +54,20 @@ describe('a running sandbox', () => {
     expect((await patch({ image: 'other' })).status).toBe(400);
     expect((await patch({ cpu: -1 })).status).toBe(400);
   });
+});
+
+it('tells its own measurements of new limits, and none of its processes sees our names', async () => {
+  const { id } = await runner.create({ cpu: 1, memoryGiB: 1, diskGiB: 2 });
+  const metrics = async () => {
+    const { body } = await askUnix<{ cpuCount: number; memTotal: number; diskTotal: number }>(toolboxSocket(runner.layout, id), 'GET', '/system/metrics');
+    return [body.cpuCount, body.memTotal / GIB, body.diskTotal / GIB];
+  };
+  expect(await metrics()).toEqual([1, 1, 2]);
+  expect((await runner.ask('PATCH', `/v1/sandboxes/${id}`, { cpu: 2, memoryGiB: 2, diskGiB: 3 })).status).toBe(200);
+  expect(await metrics()).toEqual([2, 2, 3]);
+  // The toolbox comes back with them after a crash.
+  await runner.output(id, 'kill -9 $(pgrep -f toolbox | head -1); true').catch(() => undefined);
+  await expect.poll(() => metrics().catch(() => null), { timeout: 10_000 }).toEqual([2, 2, 3]);
+  expect(await runner.output(id, 'env | grep -c PADDOCK_; true')).toBe('0');
+  await runner.remove(id);
 });

@@ -127,6 +127,7 @@ describe('quota of disks that were snapshotted', () => {
     expect(fill('a', 'f', 48)).toBe(true);
     await disks.snapshot('a', 't');
     await disks.create('b', 64 * MIB, 't');
+    await disks.setQuota('b', 64 * MIB); // as its mount does
     expect(fill('b', 'g', 48)).toBe(true);
     expect(fill('b', 'h', 48)).toBe(false);
   });

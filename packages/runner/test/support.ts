@@ -176,9 +176,10 @@ export class TestRunner {
 }
 
 /** Boots a runner in a fresh data directory and waits for the image. */
-export async function bootRunner(): Promise<TestRunner> {
+export async function bootRunner(configure: (config: PaddockConfig) => void = () => {}): Promise<TestRunner> {
   await buildGuest();
   const runner = new TestRunner(mkdtempSync('/tmp/paddock-runner-'));
+  configure(runner.config);
   await runner.start();
   await runner.ready();
   return runner;
@@ -212,7 +213,7 @@ function testConfig(dataDir: string): PaddockConfig {
   };
 }
 
-function askUnix<T>(socketPath: string, method: string, path: string, body?: unknown): Promise<Answer<T>> {
+export function askUnix<T>(socketPath: string, method: string, path: string, body?: unknown): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body);
     const call = request({

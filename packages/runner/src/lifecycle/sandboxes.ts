@@ -292,6 +292,7 @@ export class Sandboxes implements SandboxSnapshots, BorrowedDisk {
       if (always || next.token !== spec.token || changed(spec.env, next.env)) {
         version = await launcher.tell(spec.id, { token: next.token, env: next.env });
       }
+      if (next.cpu !== spec.cpu || next.memoryGiB !== spec.memoryGiB || next.diskGiB !== spec.diskGiB) await this.#showLimits(next);
     }
     entry.record = { ...entry.record, spec: next };
     await this.#parts.records.write(entry.record);
@@ -315,6 +316,15 @@ export class Sandboxes implements SandboxSnapshots, BorrowedDisk {
       if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
       throw new RunnerError('INVALID_SPEC', `The sandbox uses more memory than ${spec.memoryGiB} GiB`, error);
     }
+  }
+
+  /** For the sandbox's own measurements; the limits hold whether or not its toolbox hears of them. */
+  async #showLimits(spec: SandboxSpec): Promise<void> {
+    const { memoryBytes } = limitsOf(spec);
+    const limits = { cpus: spec.cpu, memoryBytes, diskBytes: Math.round(spec.diskGiB * GIB) };
+    await this.#parts.launcher.tell(spec.id, { limits }).catch((error: unknown) => {
+      this.#parts.log.warn({ id: spec.id, err: error }, 'a toolbox did not take the new limits');
+    });
   }
 
   #watch(entry: Entry, init: WatchedProcess): void {

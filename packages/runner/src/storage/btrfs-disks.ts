@@ -39,6 +39,8 @@ export class BtrfsDisks implements Disks {
   readonly #overlays: Overlays;
   readonly #sweep: QuotaSweep;
   readonly #allowances: Allowances;
+  /** Disks that were created and not yet mounted, with the quota that the mount puts on them. Nobody runs on them. */
+  readonly #unlimited = new Map<string, number>();
   #pool: Pool | null = null;
 
   constructor(settings: DiskSettings) {
@@ -77,11 +79,14 @@ export class BtrfsDisks implements Disks {
     if (!known && this.#freeBytes() < RESERVE_BYTES) throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
     if (!known && template !== null) await this.templates.clone(template, this.#disksDir, id);
     else if (!known) withDirectory(this.#disksDir, (fd) => createSubvolume(fd, id));
-    await this.setQuota(id, quotaBytes);
+    // The mount makes directories below `work`. Where a full disk refuses them, overlayfs mounts read-only and its user can make no room.
+    withDirectory(disk, (fd) => limitSubvolume(fd, null));
+    this.#unlimited.set(id, quotaBytes);
     for (const name of ['upper', 'work']) mkdirSync(join(disk, name), { recursive: true, mode: 0o755 });
   }
 
   async setQuota(id: string, quotaBytes: number): Promise<void> {
+    this.#unlimited.delete(id);
     withDirectory(this.#disk(id), (fd) => limitSubvolume(fd, quotaBytes + this.#allowances.of(id, subvolumeId(fd))));
   }
 
@@ -131,7 +136,12 @@ export class BtrfsDisks implements Disks {
   }
 
   async mount(id: string, layers: readonly string[], slot: NetworkSlot): Promise<string> {
-    return this.#overlays.mount(id, this.#disk(id), layers, slot);
+    try {
+      return await this.#overlays.mount(id, this.#disk(id), layers, slot);
+    } finally {
+      const quotaBytes = this.#unlimited.get(id);
+      if (quotaBytes !== undefined) await this.setQuota(id, quotaBytes);
+    }
   }
 
   async show(id: string, views: readonly View[], slot: NetworkSlot): Promise<readonly ShownView[]> {
@@ -151,6 +161,7 @@ export class BtrfsDisks implements Disks {
     const disk = this.#disk(id);
     await this.#overlays.unmount(id);
     this.#allowances.revoke(id);
+    this.#unlimited.delete(id);
     const trash = mkdtempSync(join(this.#trashDir, '-'));
     try {
       renameSync(disk, join(trash, SUBVOLUME));

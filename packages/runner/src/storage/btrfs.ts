@@ -117,11 +117,11 @@ function quotaControl(fd: number, command: bigint): boolean {
   }
 }
 
-/** @param fd the subvolume's own directory @param bytes data and metadata together */
-export function limitSubvolume(fd: number, bytes: number): void {
+/** @param fd the subvolume's own directory @param bytes data and metadata together; null: no limit */
+export function limitSubvolume(fd: number, bytes: number | null): void {
   const args = Buffer.alloc(48);
   args.writeBigUInt64LE(QGROUP_LIMIT_MAX_RFER, 8);
-  args.writeBigUInt64LE(BigInt(bytes), 16);
+  args.writeBigUInt64LE(bytes === null ? MAX_U64 : BigInt(bytes), 16);
   ioctl(fd, QGROUP_LIMIT, args, 'BTRFS_IOC_QGROUP_LIMIT');
 }
 

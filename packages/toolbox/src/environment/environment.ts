@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync, openSync, closeSync, fstatSync, ftruncateSync, constants } from 'node:fs';
 import os from 'node:os';
 import { TOOLBOX_PROCESS_ENV } from '../index.ts';
-import type { ToolboxInit } from '@paddock/contract';
+import { TOOLBOX_ENV, type ToolboxInit, type ToolboxLimits } from '@paddock/contract';
 
 /** Environment of a process: names to values. */
 export type Env = Readonly<Record<string, string>>;
@@ -23,6 +23,8 @@ interface Layers {
   /** Changes by `POST /env` since; null removes a name. */
   edits: Record<string, string | null>;
   entrypointStarted: boolean;
+  /** Since the sandbox was resized. */
+  limits?: ToolboxLimits;
 }
 
 const base = baseOf(process.env);
@@ -36,8 +38,12 @@ export function currentEnv(): Env {
 
 /** Replaces the variables of the init before. An edit survives unless this init gives its name another value than the last one did. */
 export function applyInit(init: ToolboxInit): void {
-  const env = init.env;
-  if (env === undefined) return;
+  const { env, limits } = init;
+  if (limits !== undefined) layers = { ...layers, limits };
+  if (env === undefined) {
+    if (limits !== undefined) changed();
+    return;
+  }
   const edits = Object.fromEntries(Object.entries(layers.edits).filter(([name]) => env[name] === layers.init[name]));
   layers = { ...layers, init: { ...env }, edits };
   changed();
@@ -78,7 +84,16 @@ function changed(): void {
     else next[name] = value;
   }
   effective = next;
+  showLimits(layers.limits);
   remember();
+}
+
+/** Where whoever measures reads them. The user's processes see no name of ours. */
+function showLimits(limits: ToolboxLimits | undefined): void {
+  if (limits === undefined) return;
+  process.env[TOOLBOX_ENV.cpus] = String(limits.cpus);
+  process.env[TOOLBOX_ENV.memoryBytes] = String(limits.memoryBytes);
+  process.env[TOOLBOX_ENV.diskBytes] = String(limits.diskBytes);
 }
 
 function baseOf(own: NodeJS.ProcessEnv): Env {
