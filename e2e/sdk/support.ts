@@ -7,6 +7,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     apiUrl: string;
     apiKey: string;
+    /** Of Docker Hub's mirror: what a test serves there is what the server finds. */
+    mirrorPort: number;
     /** For what the API has no way to set up. */
     postgresSocketDir: string;
   }

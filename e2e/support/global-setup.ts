@@ -1,9 +1,12 @@
 import type { TestProject } from 'vitest/node';
-import { startPaddock } from './harness.ts';
+import { freePort, startPaddock } from './harness.ts';
 
 /** One server for all files in e2e/sdk and e2e/isolation; a test that kills or reconfigures starts its own. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const paddock = await startPaddock({ warmPool: 'daytona-small=2' });
+  // Nothing listens there but what a test of images starts: the server finds Docker Hub's images in it.
+  const mirrorPort = await freePort();
+  const paddock = await startPaddock({ warmPool: 'daytona-small=2', env: { PADDOCK_REGISTRY_MIRRORS: `docker.io=http://127.0.0.1:${mirrorPort}` } });
+  project.provide('mirrorPort', mirrorPort);
   project.provide('apiUrl', paddock.apiUrl);
   project.provide('apiKey', paddock.apiKey);
   project.provide('postgresSocketDir', paddock.layout.postgresSocketDir);
