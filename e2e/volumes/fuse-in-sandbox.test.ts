@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { api, client, SDKS, type Sandbox } from '../sdk/support.ts';
+
+/**
+ * The documentation's "Mount External Storage" with Debian's tools: a bucket of the user's own, mounted by s3fs and by rclone, as
+ * the sandbox's user and as root. The S3 endpoint runs in the sandbox itself.
+ */
+const daytona = client(SDKS[0]![1]);
+let sandbox: Sandbox;
+/** Why nothing can be mounted here. */
+let missing: string | null = null;
+
+const URL = 'http://127.0.0.1:9000';
+const S3FS = `-o url=${URL},use_path_request_style,passwd_file=/home/daytona/.passwd-s3fs`;
+
+async function run(command: string, timeout = 60): Promise<string> {
+  const { result, exitCode } = await sandbox.process.executeCommand(command, undefined, undefined, timeout);
+  if (exitCode !== 0) throw new Error(`${command} ended with ${exitCode}: ${result}`);
+  return result.trim();
+}
+
+beforeAll(async () => {
+  sandbox = await daytona.create({ snapshot: 'daytona-medium' });
+  const install = await sandbox.process.executeCommand('(sudo apt-get update && sudo apt-get install -y --no-install-recommends rclone s3fs fuse3) 2>&1 | tail -3; which rclone s3fs fusermount3', undefined, undefined, 240);
+  if (install.exitCode !== 0) {
+    missing = `Debian's rclone, s3fs and fuse3 cannot be installed: ${install.result}`;
+    console.log(missing);
+    return;
+  }
+  const { outputFiles } = await build({
+    entryPoints: [join(import.meta.dirname, 's3-server.ts')], bundle: true, platform: 'node', format: 'cjs', target: 'node24', write: false, logLevel: 'error',
+  });
+  await sandbox.fs.uploadFile(Buffer.from(outputFiles[0]!.contents), 's3-server.cjs');
+  await run([
+    'mkdir -p store', '(setsid /usr/lib/paddock/bin/node s3-server.cjs 9000 store > keys 2>&1 &)', 'until grep -q " " keys; do sleep 0.1; done', 'read key secret < keys',
+    'echo "$key:$secret" > .passwd-s3fs', 'chmod 600 .passwd-s3fs', 'mkdir -p .config/rclone',
+    `printf "[mine]\\ntype = s3\\nprovider = Other\\nendpoint = ${URL}\\naccess_key_id = $key\\nsecret_access_key = $secret\\n" > .config/rclone/rclone.conf`,
+  ].join('\n'));
+});
+afterAll(async () => {
+  await sandbox?.delete();
+});
+
+test('s3fs as the sandbox\'s user', async ({ skip }) => {
+  if (missing) skip(missing);
+  await run(`mkdir -p b && s3fs mine b ${S3FS}`);
+  expect(await run('echo one > b/f && mkdir b/d && head -c 12M /dev/urandom > b/d/big && mv b/f b/g && cat b/g && stat -c "%U %s" b/d/big && ls b && findmnt -no FSTYPE ~/b')).toBe('one\ndaytona 12582912\nd\ng\nfuse.s3fs');
+  expect(await run('md5sum < b/d/big')).toBe(await run('md5sum b/d/big | sed "s/b.d.big/-/"'));
+  await run('fusermount3 -u b && ! findmnt ~/b');
+});
+
+test('rclone as the sandbox\'s user sees the same bucket', async ({ skip }) => {
+  if (missing) skip(missing);
+  await run('mkdir -p r && rclone mount mine:mine r --daemon --vfs-cache-mode writes --vfs-write-back 0s');
+  expect(await run('cat r/g && echo two >> r/g && cat r/g && stat -c %s r/d/big && rclone cat mine:mine/g')).toBe('one\none\ntwo\n12582912\none\ntwo');
+  await run('fusermount3 -u r && ! findmnt ~/r');
+});
+
+test('both as root, for everyone in the sandbox', async ({ skip }) => {
+  if (missing) skip(missing);
+  await run(`sudo mkdir -p /mnt/s3fs /mnt/rclone && sudo s3fs mine /mnt/s3fs ${S3FS},allow_other,umask=000`);
+  await run('sudo rclone --config /home/daytona/.config/rclone/rclone.conf mount mine:mine /mnt/rclone --daemon --allow-other --umask 000 --dir-cache-time 0s');
+  expect(await run('echo three > /mnt/s3fs/byuser && cat /mnt/rclone/byuser /mnt/s3fs/g')).toBe('three\none\ntwo');
+  await run('sudo umount /mnt/s3fs /mnt/rclone');
+});
+
+test('a file system that no longer answers keeps no sandbox from stopping', async ({ skip }) => {
+  if (missing) skip(missing);
+  await run('rclone mount mine:mine r --daemon && ls r > /dev/null');
+  await run('pkill -STOP -x rclone; (setsid cat r/g > /dev/null 2>&1 &); sleep 0.5; pgrep -x cat');
+  await sandbox.stop(20, true);
+  await sandbox.start();
+  expect(await run('ls -A r; cat s3-server.cjs | wc -l > /dev/null; echo here')).toBe('here');
+  expect((await api(`/sandbox/${sandbox.id}`)).status).toBe(200);
+});
