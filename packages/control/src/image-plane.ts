@@ -22,12 +22,19 @@ interface SandboxLookups {
 const CONTEXT_URL_SECONDS = 6 * 3_600;
 
 export async function createImagePlane(context: ControlContext, runner: RunnerClient, { sandboxes, findSandbox }: SandboxLookups): Promise<ImagePlane> {
-  const { db, images, snapshots, organizations, settings, config, log } = context;
+  const { db, images, snapshots, organizations, registry, settings, config, log } = context;
   const credentials = credentialsOf(context);
   const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), log });
   images.useReconciler(reconciler);
   const pulls = new SnapshotPulls({
     db, snapshots, images, runner, credentials, log, maxSizeGiB: async (id) => (await organizations.rules(id))?.maxSnapshotSizeGiB ?? 0,
+  });
+  snapshots.onRemoved(({ organization_id: organizationId, image_name: imageName }) => {
+    // What was pushed here for a snapshot goes with the last one made of it. The row is gone: what fails here only costs room.
+    if (imageName === null) return;
+    snapshots.canCleanUpImage(imageName).then((can) => (can ? registry.remove(organizationId, imageName) : undefined)).catch((error: unknown) => {
+      log.warn({ image: imageName, err: error }, 'the image of a removed snapshot could not be dropped from the registry');
+    });
   });
   const follower = followImages(runner, reconciler, log);
   const urls = new BuildLogUrls(await settings.secret('build-logs'), config.publicUrl);
@@ -55,10 +62,17 @@ export async function createImagePlane(context: ControlContext, runner: RunnerCl
   };
 }
 
-function credentialsOf({ dockerRegistries, registry }: ControlContext): RegistryCredentials {
+function credentialsOf({ config, dockerRegistries, registry }: ControlContext): RegistryCredentials {
+  const publicHost = new URL(config.publicUrl).host;
+  // By the names that are ours beyond doubt: a Dockerfile must not be able to send our credentials elsewhere.
+  const isOurs = (host: string) => host === publicHost || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(host.replace(`:${config.port}`, ''));
   return {
     access: async (organizationId, reference) => (await registry.pullAccess(organizationId, reference)) ?? { reference, auth: await dockerRegistries.authFor(organizationId, hostOf(reference)) },
-    authsFor: (organizationId) => dockerRegistries.authsFor(organizationId),
+    async authsFor(organizationId, references) {
+      const hosts = [...new Set(references.map(hostOf))].filter((host) => host.includes(':') && isOurs(host));
+      const own = hosts.length > 0 ? await registry.accessFor(organizationId, `${organizationId}/`, ['pull']) : null;
+      return [...(await dockerRegistries.authsFor(organizationId)), ...hosts.flatMap((host) => (own ? [{ ...own, host }] : []))];
+    },
   };
 }
 

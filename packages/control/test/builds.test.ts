@@ -248,3 +248,10 @@ describe('the log of a build', () => {
     for (const wrong of [token, 'x', `${token}x`, token.replace('sandbox', 'snapshot')]) expect((await read(`http://x/api/build-logs/${wrong}?follow=true`)).status).toBe(404);
   });
 });
+
+test('a base image in our own registry comes with a credential for it, one elsewhere does not', async () => {
+  const text = `FROM localhost:3000/${organizationId}/base:1\nFROM evil.example:3000/${organizationId}/base:1\nFROM localhost:3001/${organizationId}/x:1\nRUN echo ${++counter}`;
+  await snapshot('own-base', text);
+  const source = plane.runner.sources.get(await buildOf(text));
+  expect(source?.kind === 'build' && source.auths.map(({ host }) => host)).toEqual(['localhost:3000']);
+});

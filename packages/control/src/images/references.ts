@@ -30,10 +30,15 @@ export function isSnapshotName(name: string): boolean {
 const FROM = /^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)/gim;
 const OURS = /^paddock\/([a-z0-9][a-z0-9-]*)(?::[\w.-]+)?$/;
 
+/** What a Dockerfile names after FROM; also stages of its own. */
+export function basesOf(dockerfile: string): string[] {
+  return [...dockerfile.matchAll(FROM)].map(([, reference = '']) => reference);
+}
+
 /** Recipes of ours that a Dockerfile builds on: `paddock/<recipe>`, as it is written → name in the runner's store. */
 export function localBases(dockerfile: string): Record<string, string> {
   const bases: Record<string, string> = {};
-  for (const [, reference = ''] of dockerfile.matchAll(FROM)) {
+  for (const reference of basesOf(dockerfile)) {
     const recipe = OURS.exec(reference)?.[1];
     if (recipe) bases[reference] = recipe;
   }

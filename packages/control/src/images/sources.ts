@@ -1,5 +1,5 @@
 import type { ImageSource, RegistryAuth } from '@paddock/contract';
-import { localBases } from './references.ts';
+import { basesOf, localBases } from './references.ts';
 import type { Image } from './image.ts';
 
 /** Credentials of an organization's registries, as they are at the moment of asking. */
@@ -10,7 +10,8 @@ export interface RegistryCredentials {
    * @returns the reference as the runner must write it; `auth` null: anonymously
    */
   access(organizationId: string, reference: string): Promise<{ readonly reference: string; readonly auth: RegistryAuth | null }>;
-  authsFor(organizationId: string): Promise<readonly RegistryAuth[]>;
+  /** What opens the registries that a build's base images lie in. @param references of the base images, as the Dockerfile writes them */
+  authsFor(organizationId: string, references: readonly string[]): Promise<readonly RegistryAuth[]>;
 }
 
 /** Build contexts that clients uploaded. */
@@ -37,7 +38,7 @@ export async function resolveSource(image: Image, credentials: RegistryCredentia
   }
   return {
     source: {
-      kind: 'build', organizationId, dockerfile: source.dockerfile, contexts: urls, auths: await credentials.authsFor(organizationId),
+      kind: 'build', organizationId, dockerfile: source.dockerfile, contexts: urls, auths: await credentials.authsFor(organizationId, basesOf(source.dockerfile)),
       localBases: localBases(source.dockerfile),
     },
   };

@@ -42,6 +42,7 @@ export interface SnapshotDeps {
 export class Snapshots {
   readonly #deps: SnapshotDeps;
   #wake: (id: string) => void = () => {};
+  #removed: (row: SnapshotRow) => void = () => {};
 
   constructor(deps: SnapshotDeps) {
     this.#deps = deps;
@@ -51,6 +52,11 @@ export class Snapshots {
   /** Whoever looks up in registries what snapshots stand for. */
   usePuller(wake: (id: string) => void): void {
     this.#wake = wake;
+  }
+
+  /** After the commit that removed a snapshot. */
+  onRemoved(listener: (row: SnapshotRow) => void): void {
+    this.#removed = listener;
   }
 
   async list(organizationId: string, query: ListSnapshotsQuery): Promise<PaginatedSnapshots> {
@@ -187,11 +193,12 @@ export class Snapshots {
 
   /** Second half of a removal; repeatable. The name is free afterwards. */
   async finishRemoval(id: string): Promise<void> {
-    await this.#commit(async (tx) => {
+    const removed = await this.#commit(async (tx) => {
       const row = await tx.one(deleteSnapshot(id));
       return row && { row, announcements: [await this.#deps.announcer.write(tx, row.organization_id, 'snapshot.removed', row.id, toDto(row))] };
     });
     this.#deps.images.collect();
+    if (removed) this.#removed(removed);
   }
 
   /** For administrators: whose it is does not matter. */
