@@ -94,7 +94,7 @@ test('a scope opens its prefix and its actions, nothing else', async () => {
   const denied = { status: 403, code: 'AccessDenied' };
   const attempts: [method: string, path: string, call?: RawCall][] = [
     ['GET', '/org-1/k'], ['HEAD', '/org-1/k'], ['PUT', '/org-1/k', { body: 'x' }], ['DELETE', '/org-1/k'], ['DELETE', '/org-2/k'], ['GET', '/org-1/../org-1/k'], ['GET', '/org-2/../org-1/k'], ['GET', '/org-2'], ['GET', '/org-2x'],
-    ['GET', '?list-type=2&prefix=org-1%2F'], ['GET', '?list-type=2'], ['GET', '?list-type=2&prefix=org-'], ['GET', ''], ['GET', '?uploads'], ['GET', '?uploads&prefix=org-1%2F'],
+    ['GET', '?list-type=2&prefix=org-1%2F'], ['GET', '?prefix=org-1'], ['GET', '?prefix=o-'], ['GET', '?uploads&prefix=org-1%2F'],
     ['PUT', '/org-2/copy', { headers: { 'x-amz-copy-source': `/${BUCKET}/org-1/k` } }], ['PUT', `/org-1/parts?partNumber=1&uploadId=${uploadId}`, { body: 'x' }],
     ['GET', `/org-1/parts?uploadId=${uploadId}`], ['DELETE', `/org-1/parts?uploadId=${uploadId}`], ['PUT', '/.uploads/x', { body: 'x' }],
   ];
@@ -110,9 +110,15 @@ test('a scope opens its prefix and its actions, nothing else', async () => {
   expect(bulk.text).toContain('<Error><Key>org-1/k</Key><Code>AccessDenied</Code>');
   expect((await raw(mine, `/${BUCKET}/org-1/k`)).text).toBe('mine');
   expect(await raw(mine, `/${BUCKET}/org-1/k`, { method: 'DELETE' })).toMatchObject(denied);
-  // With and without the slash at the end, one's own is listed and only that.
-  for (const prefix of ['org-1', 'org-1%2F']) expect((await raw(mine, `/${BUCKET}?list-type=2&prefix=${prefix}`)).text.match(/<Key>.*?<\/Key>/g)).toEqual(['<Key>org-1/k</Key>']);
-  expect((await raw(mine, `/${BUCKET}?list-type=2&prefix=org-1&delimiter=%2F`)).text).toContain('<CommonPrefixes><Prefix>org-1/</Prefix></CommonPrefixes>');
+  // A shorter prefix shows one's own and only that.
+  expect((await raw(theirs, `/${BUCKET}/org-2/k2`, { method: 'PUT', body: 'theirs' })).status).toBe(200);
+  for (const prefix of ['', 'org', 'org-1', 'org-1%2F']) expect((await raw(mine, `/${BUCKET}?list-type=2&prefix=${prefix}`)).text.match(/<Key>.*?<\/Key>/g)).toEqual(['<Key>org-1/k</Key>']);
+  for (const prefix of ['', 'org-1']) {
+    const { text } = await raw(mine, `/${BUCKET}?list-type=2&prefix=${prefix}&delimiter=%2F`);
+    expect(text.match(/<CommonPrefixes>.*?<\/CommonPrefixes>/g)).toEqual(['<CommonPrefixes><Prefix>org-1/</Prefix></CommonPrefixes>']);
+  }
+  expect((await raw(mine, `/${BUCKET}?uploads`)).text.match(/<Key>.*?<\/Key>/g)).toEqual(['<Key>org-1/parts</Key>']);
+  expect((await raw(theirs, `/${BUCKET}?uploads`)).text).not.toContain('org-1');
 });
 
 test('a signed body must be the one that was signed', async () => {

@@ -39,14 +39,19 @@ export function encoding({ request }: Exchange): (key: string) => string {
   return type === null ? (key) => key : encodeKey;
 }
 
-/** One's own keys only. wire: the prefix may lack the slash at the end of what the credentials open. */
+/**
+ * One's own keys only. A prefix that is shorter than what the credentials open sees those too: s3fs lists the whole bucket to find out whether
+ * its keys are right, and the policy of other servers allows the prefix without its last slash.
+ */
 async function list({ authenticated: { grant }, blobs }: Exchange, prefix: string, { after, delimiter, limit }: { after: string; delimiter: string; limit: number }): Promise<BlobPage> {
   const inside = prefix.startsWith(grant.prefix);
-  if (!grant.actions.has('list') || !(inside || `${prefix}/` === grant.prefix) || prefix.startsWith(UPLOADS)) throw new S3Error('AccessDenied');
+  if (!grant.actions.has('list') || !(inside || grant.prefix.startsWith(prefix)) || prefix.startsWith(UPLOADS)) throw new S3Error('AccessDenied');
   if (inside) return withoutUploads(await blobs.list(prefix, { after, limit, delimiter }));
-  if (delimiter !== '/') return blobs.list(grant.prefix, { after, limit });
+  const at = delimiter === '' ? -1 : grant.prefix.indexOf(delimiter, prefix.length);
+  if (at < 0) return blobs.list(grant.prefix, { after, limit, delimiter });
+  const folded = grant.prefix.slice(0, at + delimiter.length);
   const { blobs: [any] } = await blobs.list(grant.prefix, { limit: 1 });
-  return { blobs: [], prefixes: any && limit > 0 && after < grant.prefix ? [grant.prefix] : [], next: null };
+  return { blobs: [], prefixes: any && limit > 0 && after < folded ? [folded] : [], next: null };
 }
 
 function withoutUploads(page: BlobPage): BlobPage {

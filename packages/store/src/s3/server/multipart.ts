@@ -134,7 +134,7 @@ export async function listParts(exchange: Exchange): Promise<void> {
 export async function listUploads(exchange: Exchange): Promise<void> {
   const { request, bucket, blobs, authenticated: { grant } } = exchange;
   const prefix = param(request, 'prefix') ?? '';
-  if (!grant.actions.has('list') || !(prefix.startsWith(grant.prefix) || `${prefix}/` === grant.prefix)) throw new S3Error('AccessDenied');
+  if (!grant.actions.has('list') || !(prefix.startsWith(grant.prefix) || grant.prefix.startsWith(prefix))) throw new S3Error('AccessDenied');
   if (param(request, 'delimiter')) throw new S3Error('NotImplemented', 'Uploads are listed without a delimiter.');
   const limit = Math.min(wholeNumber(param(request, 'max-uploads'), 'max-uploads', 0, 2_147_483_647, MAX_LISTED), MAX_LISTED);
   const [keyMarker, idMarker] = [param(request, 'key-marker') ?? '', param(request, 'upload-id-marker') ?? ''];
