@@ -9,9 +9,9 @@ import type { TestRunner } from './support.ts';
 
 type BuildSource = Extract<ImageSource, { kind: 'build' }>;
 
-/** Limits for one test file's runner, before it starts. */
-export function limitBuilds(runner: TestRunner, limits: Partial<PaddockConfig['builds']>): void {
-  Object.assign(runner.config.builds, limits);
+/** For a runner that is about to start. */
+export function limitBuilds(limits: Partial<PaddockConfig['builds']>): (config: PaddockConfig) => void {
+  return (config) => void Object.assign(config.builds, limits);
 }
 
 export function sourceOf(dockerfile: string, over: Partial<BuildSource> = {}): BuildSource {

@@ -9,13 +9,17 @@ const INSTRUCTION_CHARACTERS = 120;
 const STEP = /^(?:\[(\d+)\/(\d+)\] )?STEP (\d+)\/(\d+): (.*)$/;
 /** Ids of intermediate images, and what the result is called inside. */
 const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/result:latest|[0-9a-f]{64})$/;
-const ERROR = /^Error: (?:building at STEP "(?:[^"\\]|\\.)*": )?(.*)$/s;
-const EXIT_STATUS = /^(?:while running runtime: )?exit status (\d+)$/;
+/** What buildah complains of besides, cleaning up for one: no reason of a failure. */
+const LOGGED = /^time="[^"]*" level=[a-z]+ msg="/;
+const ERROR = /^Error: (.*)$/s;
+const EXIT_STATUS = /while running runtime: exit status (\d+)$/;
 
 interface Step {
   readonly number: number;
   readonly of: number;
   readonly stage: string;
+  /** As buildah writes it. */
+  readonly written: string;
   readonly text: string;
 }
 
@@ -53,7 +57,7 @@ export class BuildOutput {
   /** What was still without an end. */
   end(): string {
     const text = this.#rest === '' ? '' : this.read('\n');
-    this.#error = this.#verdict === null ? null : ERROR.exec(this.#verdict)![1]!;
+    this.#error = this.#verdict === null ? null : withoutStep(ERROR.exec(this.#verdict)![1]!, this.#step);
     return text;
   }
 
@@ -79,12 +83,13 @@ export class BuildOutput {
     if (step === null) return [...held, this.#said(text)];
     const [, stage, stages, number, of, instruction] = step;
     const renamed = this.#renamed(instruction!);
-    this.#step = { number: Number(number), of: Number(of), stage: stage === undefined ? '' : `${stage}/${stages}`, text: renamed };
+    this.#step = { number: Number(number), of: Number(of), stage: stage === undefined ? '' : `${stage}/${stages}`, written: instruction!, text: renamed };
     this.#tail.length = 0;
     return [...held, text.slice(0, text.length - instruction!.length) + renamed];
   }
 
   #said(text: string): string {
+    if (LOGGED.test(text)) return text;
     this.#tail.push(text);
     if (this.#tail.length > TAIL_LINES) this.#tail.shift();
     return text;
@@ -95,6 +100,14 @@ export class BuildOutput {
     for (const [inside, name] of this.#names) renamed = renamed.replaceAll(inside, name);
     return renamed;
   }
+}
+
+/** `… building at STEP "<instruction>": <message>`, in which nothing marks the end of the instruction. */
+function withoutStep(error: string, step: Step | null): string {
+  const [before, after] = error.split(/building at STEP "(.*)/s);
+  if (after === undefined) return error;
+  const known = `${step?.written}": `;
+  return `${before}${after.startsWith(known) ? after.slice(known.length) : after.slice(after.lastIndexOf('": ') + 3)}`;
 }
 
 function title({ number, of, stage }: Step): string {

@@ -3,6 +3,7 @@ import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
 import { RunnerError } from '../runner-error.ts';
+import { errorCode } from '../sys/index.ts';
 import { BuildOutput } from './build-output.ts';
 import { BUILDER_IMAGE, BuildSandbox, type BuildSandboxParts } from './build-sandbox.ts';
 import { CERTIFICATES, buildScript } from './build-script.ts';
@@ -81,23 +82,23 @@ export class Builder implements Maker<'build'> {
   }
 
   async #attempt(sandbox: BuildSandbox, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
-    const input = await sandbox.prepare();
     const cached = sandbox.hasCache;
     try {
-      return await this.#run(sandbox, input, source, dockerfile, bases, context);
+      return await this.#run(sandbox, source, dockerfile, bases, context);
     } catch (error) {
-      if (!(error instanceof DiskFull)) throw error;
       context.signal.throwIfAborted();
-      if (!cached) throw new MakeFailed(`${error.message === '' ? 'The built image does not fit' : error.message}. The disk of a build has ${this.#parts.config.diskGiB} GiB`, { cause: error });
+      if (!isDiskFull(error)) throw error;
+      if (!cached) throw new MakeFailed(`${(error as Error).message}. The disk of a build has ${this.#parts.config.diskGiB} GiB`, { cause: error });
     }
     context.log('The disk of the build is full: the layer cache is dropped and the build begins anew.\n');
     await sandbox.discard();
     return this.#attempt(sandbox, source, dockerfile, bases, context);
   }
 
-  async #run(sandbox: BuildSandbox, input: string, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+  async #run(sandbox: BuildSandbox, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
     const { config } = this.#parts;
     const { signal } = context;
+    const input = await sandbox.prepare();
     writeFileSync(join(input, 'Dockerfile'), dockerfile);
     const stored = writeBaseStore(join(input, 'bases'), bases, ARCHITECTURE);
     if (config.caFile !== null) copyFileSync(config.caFile, join(input, CERTIFICATES));
@@ -117,7 +118,8 @@ export class Builder implements Maker<'build'> {
       return await takeResult(sandbox, stored, /^\s*(?:ONBUILD\s+)?WORKDIR\s/im.test(dockerfile), context);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof MakeFailed || error instanceof DiskFull) throw error;
+      if (error instanceof MakeFailed) throw error;
+      if (isDiskFull(error)) throw error;
       if (error instanceof RunnerError && error.code === 'RUNNER_FULL') throw new MakeFailed(error.message, { transient: true, cause: error });
       const ended = sandbox.ended;
       if (ended !== null) throw new MakeFailed(`${output.reason(137)}. The build ended: ${ended}`, { cause: error });
@@ -139,4 +141,10 @@ export class Builder implements Maker<'build'> {
     await makeRecipe(images, BUILDER_IMAGE, context.signal);
     if (!ready()) throw new MakeFailed(`The builder could not be prepared: ${images.find(BUILDER_IMAGE)?.reason ?? 'it is not there'}`, { transient: true });
   }
+}
+
+/** Whatever noticed it: the builder, a program, the start of the sandbox, or this process. */
+function isDiskFull(error: unknown): boolean {
+  if (error instanceof DiskFull || ['EDQUOT', 'ENOSPC'].includes(errorCode(error) ?? '')) return true;
+  return error instanceof RunnerError && error.code === 'START_FAILED' && DISK_FULL.test(error.message);
 }

@@ -29,7 +29,7 @@ export async function fetchContexts(urls: readonly string[], dir: string, maxByt
       signal.throwIfAborted();
       if (error instanceof MakeFailed) throw error;
       const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'EDQUOT' || code === 'ENOSPC') throw new MakeFailed('The build context does not fit on the disk of the build', { cause: error });
+      if (code === 'EDQUOT' || code === 'ENOSPC') throw error;
       throw new MakeFailed('The build context could not be fetched: the connection to the object storage broke', { transient: true, cause: error });
     }
   }

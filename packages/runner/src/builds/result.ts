@@ -67,7 +67,7 @@ async function exportLayers(sandbox: BuildSandbox, present: readonly string[]): 
   let said = '';
   const status = await sandbox.run('export.sh', (text) => (said = (said + text).slice(-1_000)));
   if (status === 0) return;
-  if (/disk quota exceeded|no space left/i.test(said)) throw new DiskFull();
+  if (/disk quota exceeded|no space left/i.test(said)) throw new DiskFull('The built image does not fit on the disk');
   throw new MakeFailed(`The built image could not be read: ${said.trim()}`);
 }
 
