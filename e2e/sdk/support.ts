@@ -11,6 +11,8 @@ declare module 'vitest' {
     mirrorPort: number;
     /** For what the API has no way to set up. */
     postgresSocketDir: string;
+    /** Of the server. */
+    dataDir: string;
   }
 }
 

@@ -10,6 +10,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('apiUrl', paddock.apiUrl);
   project.provide('apiKey', paddock.apiKey);
   project.provide('postgresSocketDir', paddock.layout.postgresSocketDir);
+  project.provide('dataDir', paddock.layout.dataDir);
   return async () => {
     await paddock.stop();
     const left = paddock.leftovers();

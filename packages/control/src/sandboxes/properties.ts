@@ -93,7 +93,7 @@ export class Properties {
   async #change(organizationId: string, idOrName: string, patch: FieldPatch): Promise<Sandbox> {
     const { id } = await this.#deps.find(organizationId, idOrName);
     const sandbox = found(await this.#deps.store.change(id, patch), idOrName);
-    if ('autoStopInterval' in patch || 'autoDeleteInterval' in patch || 'autoDestroyAt' in patch) this.#deps.clocksChanged();
+    if ('autoStopInterval' in patch || 'autoArchiveInterval' in patch || 'autoDeleteInterval' in patch || 'autoDestroyAt' in patch) this.#deps.clocksChanged();
     return sandbox;
   }
 }
