@@ -52,7 +52,8 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
   const images = new Images({ disks, templates: disks.templates, log, onChange: (image) => events.publish({ type: 'image', image }) });
   images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
-  images.register('registry', new RegistryMaker({ config: config.registries, disks }));
+  const registry = new RegistryMaker({ config: config.registries, disks });
+  images.register('registry', registry);
   await images.open();
 
   const volumes = new Volumes({
@@ -79,7 +80,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   void images.collect();
   await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
 
-  const builder = new Builder({ sandboxes, disks, cgroups, layout, images, log, config: config.builds, registry: null });
+  const builder = new Builder({ sandboxes, disks, cgroups, layout, images, log, config: config.builds, registry });
   images.register('build', builder);
   await builder.open();
 

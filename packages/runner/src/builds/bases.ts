@@ -1,17 +1,14 @@
 /** Brings the images a Dockerfile stands on into the store. Credentials and mirrors are the runner's: the build sandbox gets files. */
-import type { ImageSource, InspectedImage, RegistryAuth } from '@paddock/contract';
+import type { ImageSource } from '@paddock/contract';
 import { MakeFailed, type Images, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
+import { RegistryError, parseReference, sameHost } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { BaseImage } from './base-store.ts';
 import type { Base } from './dockerfile.ts';
 
 export interface BaseParts {
   readonly images: Pick<Images, 'put' | 'settled' | 'find'>;
-  readonly registry: {
-    readonly maker: Maker<'registry'>;
-    readonly inspect: (reference: string, auth: RegistryAuth | null) => Promise<InspectedImage>;
-    readonly hostOf: (reference: string) => string;
-  } | null;
+  readonly registry: Maker<'registry'>;
 }
 
 type BuildSource = Extract<ImageSource, { kind: 'build' }>;
@@ -68,24 +65,15 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 async function pulled(parts: BaseParts, source: BuildSource, reference: string, line: number, context: MakeContext): Promise<BaseImage> {
-  const { registry } = parts;
-  if (registry === null) throw new MakeFailed(`Line ${line}: ${reference} cannot be had: this runner pulls from no registry`);
-  let host: string;
   try {
-    host = registry.hostOf(reference);
-  } catch {
-    throw new MakeFailed(`Line ${line}: "${reference}" names no image`);
-  }
-  const auth = source.auths.find((candidate) => candidate.host === host) ?? null;
-  try {
-    context.log(`Fetching ${reference}\n`);
-    const found = await registry.inspect(reference, auth);
-    const { layers, config } = await registry.maker.make({ kind: 'registry', reference: found.reference, auth }, context);
+    const { host } = parseReference(reference);
+    const auth = source.auths.find((candidate) => sameHost(candidate.host, host)) ?? null;
+    const { layers, config } = await parts.registry.make({ kind: 'registry', reference, auth }, context);
     return { reference, layers, config };
   } catch (error) {
     context.signal.throwIfAborted();
-    const transient = error instanceof MakeFailed ? error.transient : error instanceof RunnerError && error.code === 'REGISTRY_UNAVAILABLE';
-    if (error instanceof MakeFailed || error instanceof RunnerError) throw new MakeFailed(`Line ${line}: the base image ${reference} cannot be had: ${error.message}`, { transient, cause: error });
-    throw error;
+    if (!(error instanceof MakeFailed || error instanceof RegistryError)) throw error;
+    const transient = error instanceof MakeFailed && error.transient;
+    throw new MakeFailed(`Line ${line}: the base image ${reference} cannot be had: ${error.message}`, { transient, cause: error });
   }
 }

@@ -34,7 +34,8 @@ export async function takeResult(sandbox: BuildSandbox, bases: readonly StoredBa
     proven.add(diffId);
   }
   sandbox.prove(proven);
-  const layers = [...own.map(layerName).reverse(), ...(base?.base.layers ?? [])];
+  const layers = [...new Set([...own.map(layerName).reverse(), ...(base?.base.layers ?? [])])];
+  if (layers.length === 0) throw new MakeFailed('The built image has no files: copy something into it');
   let sizeBytes = 0;
   for (const name of layers) sizeBytes += (await context.layers.obtain(name, () => Promise.reject(new Error(`The layer ${name} is missing`)))).sizeBytes;
   return { layers, disk: null, sizeBytes, config, origin: {} };

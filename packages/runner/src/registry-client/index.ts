@@ -2,4 +2,4 @@
 export { RegistryClient, type RegistrySettings, type ResolvedImage } from './client.ts';
 export { RegistryError, type RegistryFailure } from './errors.ts';
 export { type Descriptor, type ImageDocument } from './manifest.ts';
-export { parseReference, type Reference } from './reference.ts';
+export { parseReference, sameHost, type Reference } from './reference.ts';
