@@ -24,7 +24,7 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | GET    /v1/images/:name/log?follow=  | 200 text: what making it printed; `follow=true` ends when it is ready or failed; 404 |
  * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED, 503 REGISTRY_UNAVAILABLE |
  * | GET    /v1/volumes                   | 200 { volumes: RunnerVolume[] } whose data is on this runner           |
- * | PUT    /v1/volumes/:id { driver }    | 200 RunnerVolume: exists, empty if it did not                        |
+ * | PUT    /v1/volumes/:id { driver, access } | 200 RunnerVolume: exists, empty if it did not                        |
  * | DELETE /v1/volumes/:id               | 204 its data is gone, also when it never was; 409 VOLUME_IN_USE      |
  * | GET    /v1/events                    | 200 NDJSON of RunnerEvent, never ends; first line is `hello`        |
  *

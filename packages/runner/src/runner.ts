@@ -22,7 +22,7 @@ import { createNetwork } from './network/index.ts';
 import { EventStreams } from './server/events.ts';
 import { listenAt, runnerServer } from './server/server.ts';
 import { BtrfsDisks, chooseDisks } from './storage/index.ts';
-import { LocalVolumes, Volumes } from './volumes/index.ts';
+import { LocalVolumes, S3Volumes, Volumes } from './volumes/index.ts';
 
 declare const PADDOCK_VERSION: string;
 const VERSION = typeof PADDOCK_VERSION === 'string' ? PADDOCK_VERSION : '0.0.0-dev';
@@ -57,7 +57,10 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   await images.open();
 
   const volumes = new Volumes({
-    stores: { local: new LocalVolumes({ poolDir: disks.poolDir, subvolumes: disks instanceof BtrfsDisks, quotaBytes: config.volumes.sizeGiB * GIB }) },
+    stores: {
+      local: new LocalVolumes({ poolDir: disks.poolDir, subvolumes: disks instanceof BtrfsDisks, quotaBytes: config.volumes.sizeGiB * GIB }),
+      s3: new S3Volumes({ poolDir: disks.poolDir, runDir: layout.runDir, isMounted: (id) => sandboxes.mountsVolume(id) }),
+    },
     isUsed: (id) => sandboxes.hasVolume(id),
   });
   await volumes.open();

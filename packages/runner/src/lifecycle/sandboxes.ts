@@ -111,6 +111,11 @@ export class Sandboxes implements SandboxSnapshots, BorrowedDisk {
     return [...this.#entries.values()].some(({ record }) => record.spec.volumes.some((mount) => mount.volumeId === volumeId));
   }
 
+  /** Whether a sandbox that runs, or may be about to, has the volume. */
+  mountsVolume(volumeId: string): boolean {
+    return [...this.#entries.values()].some(({ record }) => record.phase !== 'stopped' && record.phase !== 'broken' && record.spec.volumes.some((mount) => mount.volumeId === volumeId));
+  }
+
   put(spec: SandboxSpec, views: readonly View[] = []): Promise<StartedSandbox> {
     const trace = new Trace();
     this.#reclaim(spec.id, 'started');

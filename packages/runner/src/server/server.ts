@@ -41,7 +41,10 @@ function routes({ sandboxes, transfers, volumes, events, info, images, inspect, 
     { method: 'PUT', path: /^\/v1\/sandboxes\/([^/]+)\/archive$/, operation: 'archive', status: 202, run: ({ id, body }) => transfers.archive(id, parseArchive(body)) },
     { method: 'PUT', path: /^\/v1\/sandboxes\/([^/]+)\/restore$/, operation: 'restore', status: 202, run: ({ id, body }) => transfers.restore(id, parseRestore(body, id)) },
     { method: 'GET', path: /^\/v1\/volumes$/, run: async () => ({ volumes: await volumes.list() }) },
-    { method: 'PUT', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'put volume', run: ({ id, body }) => volumes.put(id, parseVolume(body).driver) },
+    { method: 'PUT', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'put volume', run: ({ id, body }) => {
+      const { driver, access } = parseVolume(body);
+      return volumes.put(id, driver, access);
+    } },
     { method: 'DELETE', path: /^\/v1\/volumes\/([^/]+)$/, operation: 'remove volume', run: ({ id }) => volumes.remove(id) },
     {
       method: 'GET', path: /^\/v1\/events$/,

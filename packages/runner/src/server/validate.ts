@@ -1,5 +1,5 @@
 /** Bodies of requests, parsed at the edge into types that cannot be wrong. */
-import { VOLUME_DRIVERS, type NetworkPolicy, type SandboxPatch, type SandboxSpec, type StopRequest, type VolumeDriver, type VolumeMount } from '@paddock/contract';
+import { VOLUME_DRIVERS, type NetworkPolicy, type ObjectAccess, type SandboxPatch, type SandboxSpec, type StopRequest, type VolumeDriver, type VolumeMount } from '@paddock/contract';
 import { RunnerError } from '../runner-error.ts';
 
 type Check<T> = (value: unknown, name: string) => T;
@@ -33,8 +33,9 @@ export function parsePatch(value: unknown): SandboxPatch {
   return fields(object(value, 'the body'), { network, cpu, memoryGiB: gib, diskGiB: gib, env, volumes, token: string }, []) as SandboxPatch;
 }
 
-export function parseVolume(value: unknown): { readonly driver: VolumeDriver } {
-  return fields(object(value, 'the body'), { driver }, ['driver']) as { driver: VolumeDriver };
+export function parseVolume(value: unknown): { readonly driver: VolumeDriver; readonly access: ObjectAccess | null } {
+  const { driver: kind, access: given = null } = fields(object(value, 'the body'), { driver, access }, ['driver']);
+  return { driver: kind as VolumeDriver, access: given as ObjectAccess | null };
 }
 
 export function parseStop(value: unknown): StopRequest {
@@ -88,6 +89,14 @@ function network(value: unknown, name: string): NetworkPolicy {
     blockAll: boolean,
     allowList: (list, at) => list === null ? null : strings(list, at).map(cidr),
   }, ['blockAll', 'allowList']) as unknown as NetworkPolicy;
+}
+
+/** Lines of a configuration file are made of it. */
+function access(value: unknown, name: string): ObjectAccess | null {
+  if (value === null) return null;
+  const line: Check<string> = (text, at) => /^[\x20-\x7e]*$/.test(string(text, at)) ? text as string : invalid(`\`${at}\` must be printable ASCII`);
+  const known = { endpoint: line, region: line, bucket: line, prefix: line, accessKey: line, secretKey: line, sessionToken: (text: unknown, at: string) => text === null ? null : line(text, at) };
+  return fields(object(value, name), known, Object.keys(known)) as unknown as ObjectAccess;
 }
 
 function volumes(value: unknown, name: string): VolumeMount[] {

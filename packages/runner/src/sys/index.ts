@@ -7,7 +7,7 @@ export { check, declare } from './libc.ts';
 export { MNT, MS, bindMount, detachTree, listMounts, mount, mountAt, parseMounts, umount2, unmountAll } from './mount.ts';
 export type { MountPoint } from './mount.ts';
 export { CLONE, inMountNs, inNetNs, setns, unshare } from './namespaces.ts';
-export { O_PATH, makeDirectoryAt, openBeneath, openInRoot } from './open-in-root.ts';
+export { O_PATH, makeDirectoryAt, makeDirectoryLater, openBeneath, openBeneathLater, openInRoot } from './open-in-root.ts';
 export { SysError, errnoName, errorCode } from './sys-error.ts';
 export { syncFileSystemOf } from './sync.ts';
 export { getXattr } from './xattr.ts';

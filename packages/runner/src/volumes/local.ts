@@ -5,7 +5,8 @@ import { RunnerError } from '../runner-error.ts';
 import { createSubvolume, destroySubvolume, limitSubvolume } from '../storage/btrfs.ts';
 import { withDirectory } from '../storage/pool.ts';
 import { QuotaSweep } from '../storage/quota-sweep.ts';
-import { O_PATH, errorCode } from '../sys/index.ts';
+import { O_PATH, detachedMount, errorCode } from '../sys/index.ts';
+import { openSubpath } from './places.ts';
 import { ROOT_MODE, type VolumeStore } from './store.ts';
 
 export interface LocalSettings {
@@ -24,7 +25,6 @@ const DISCARDED = 'volume';
  * moved to `volumes/trash` before it is deleted.
  */
 export class LocalVolumes implements VolumeStore {
-  readonly mapsIds = true;
   readonly #settings: LocalSettings;
   readonly #live: string;
   readonly #new: string;
@@ -69,17 +69,33 @@ export class LocalVolumes implements VolumeStore {
     return readdirSync(this.#live);
   }
 
-  async openRoot(id: string): Promise<number | null> {
+  async detach(id: string, subpath: string | null, userNs: number, attributes: bigint): Promise<number | null> {
+    const volumeFd = this.#openRoot(id);
+    if (volumeFd === null) return null;
+    try {
+      if (subpath === null) return detachedMount(volumeFd, userNs, attributes);
+      const directoryFd = openSubpath(volumeFd, subpath);
+      try {
+        return detachedMount(directoryFd, userNs, attributes);
+      } finally {
+        closeSync(directoryFd);
+      }
+    } finally {
+      closeSync(volumeFd);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#sweep.close();
+  }
+
+  #openRoot(id: string): number | null {
     try {
       return openSync(join(this.#live, id), O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return null;
       throw error;
     }
-  }
-
-  async close(): Promise<void> {
-    this.#sweep.close();
   }
 
   #makeSubvolume(id: string, path: string): void {

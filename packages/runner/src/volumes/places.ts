@@ -4,8 +4,9 @@
  */
 import { closeSync, constants } from 'node:fs';
 import { posix } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RunnerError } from '../runner-error.ts';
-import { O_PATH, errorCode, makeDirectoryAt, openBeneath, openInRoot } from '../sys/index.ts';
+import { O_PATH, errorCode, makeDirectoryAt, makeDirectoryLater, openBeneath, openBeneathLater, openInRoot } from '../sys/index.ts';
 import { ROOT_MODE } from './store.ts';
 
 const DIRECTORY = O_PATH | constants.O_DIRECTORY;
@@ -86,6 +87,49 @@ function makeUnlessThere(directoryFd: number, name: string, mode: number): void 
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error;
   }
+}
+
+/**
+ * As `openSubpath`, in threads of the pool: the volume's file system may wait for a network.
+ * @param volumeFd is closed, at the latest when the thread that uses it is done
+ * @param timeoutMs after which it fails; the thread goes on waiting
+ */
+export async function openSubpathLater(volumeFd: number, subpath: string, timeoutMs: number): Promise<number> {
+  const late = new AbortController();
+  const deadline = sleep(timeoutMs, undefined, { signal: late.signal }).then(() => {
+    throw new RunnerError('START_FAILED', 'The object store that holds the volume does not answer');
+  });
+  deadline.catch(() => {}); // also when it is not late
+  let at = volumeFd;
+  try {
+    for (const name of subpath.split('/')) {
+      const before = at;
+      const entering = enterLater(before, name);
+      const close = (): void => closeSync(before);
+      entering.then(close, close);
+      at = await Promise.race([entering, deadline]).catch((error: unknown) => {
+        entering.then(closeSync, () => {}); // nobody takes it any more
+        throw error;
+      });
+    }
+    return at;
+  } catch (error) {
+    throw refused(error, `The subpath "${subpath}" of the volume`);
+  } finally {
+    late.abort();
+  }
+}
+
+async function enterLater(directoryFd: number, name: string): Promise<number> {
+  try {
+    return await openBeneathLater(directoryFd, name, DIRECTORY);
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+  await makeDirectoryLater(directoryFd, name, ROOT_MODE).catch((error: unknown) => {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  });
+  return openBeneathLater(directoryFd, name, DIRECTORY);
 }
 
 function withUmask(mask: number, run: () => void): void {

@@ -1,10 +1,10 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
-import type { RunnerVolume, VolumeDriver, VolumeMount } from '@paddock/contract';
+import type { ObjectAccess, RunnerVolume, VolumeDriver, VolumeMount } from '@paddock/contract';
 import { Lanes } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
-import { MOUNT_ATTR, O_PATH, asFs, attachMount, detachedMount, inMountNs, parseMounts } from '../sys/index.ts';
+import { MOUNT_ATTR, O_PATH, asFs, attachMount, inMountNs, parseMounts } from '../sys/index.ts';
 import type { NetworkSlot } from '../types.ts';
-import { openMountPoint, openSubpath } from './places.ts';
+import { openMountPoint } from './places.ts';
 import type { VolumeStore } from './store.ts';
 
 /** Whoever writes to a volume may bring anything; programs run from it, but as whoever starts them. */
@@ -45,9 +45,9 @@ export class Volumes {
     return found;
   }
 
-  put(id: string, driver: VolumeDriver): Promise<RunnerVolume> {
-    return this.#lanes.run(id, `put ${driver}`, async () => {
-      await this.#store(driver).create(id);
+  put(id: string, driver: VolumeDriver, access: ObjectAccess | null): Promise<RunnerVolume> {
+    return this.#lanes.run(id, `put ${driver} ${JSON.stringify(access)}`, async () => {
+      await this.#store(driver).create(id, access);
       return { id, driver };
     });
   }
@@ -106,23 +106,12 @@ export class Volumes {
   }
 
   async #withDetached(mount: VolumeMount, userNs: number, use: (mountFd: number) => void): Promise<void> {
-    const store = this.#store(mount.driver);
-    const volumeFd = await store.openRoot(mount.volumeId);
-    if (volumeFd === null) throw new RunnerError('INVALID_SPEC', `There is no volume ${mount.volumeId} on this runner`);
+    const mountFd = await this.#store(mount.driver).detach(mount.volumeId, mount.subpath, userNs, ATTRIBUTES);
+    if (mountFd === null) throw new RunnerError('INVALID_SPEC', `There is no volume ${mount.volumeId} on this runner`);
     try {
-      const directoryFd = mount.subpath === null ? volumeFd : openSubpath(volumeFd, mount.subpath);
-      try {
-        const mountFd = detachedMount(directoryFd, store.mapsIds ? userNs : null, ATTRIBUTES);
-        try {
-          use(mountFd);
-        } finally {
-          closeSync(mountFd);
-        }
-      } finally {
-        if (directoryFd !== volumeFd) closeSync(directoryFd);
-      }
+      use(mountFd);
     } finally {
-      closeSync(volumeFd);
+      closeSync(mountFd);
     }
   }
 
