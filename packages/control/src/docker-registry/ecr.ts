@@ -82,16 +82,16 @@ export class EcrTokens {
       throw new StatusError(400, 'This server has no identity at Amazon, so it cannot assume an IAM role: the operator sets AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and ECR_BROKER_ROLE_ARN if roles trust a broker');
     }
     const own = identity.kind === 'keys' ? identity.credentials
-      : settled(await webIdentityCredentials(endpoints, region, identity.roleArn, identity.tokenFile), 'the operator\'s role');
+      : settled(await webIdentityCredentials(endpoints, region, identity.roleArn, identity.tokenFile), 'this server\'s own role');
     const broker = brokerRoleArn === null ? own
-      : settled(await assumeRole(endpoints, region, own, { roleArn: brokerRoleArn, sessionName: 'paddock-ecr-broker' }), 'the operator\'s broker role');
+      : settled(await assumeRole(endpoints, region, own, { roleArn: brokerRoleArn, sessionName: 'paddock-ecr-broker' }), 'this server\'s broker role');
     const assumed = settled(await assumeRole(endpoints, region, broker, { roleArn, sessionName: `daytona-${organizationId}-pull`, externalId: organizationId }), `role ${roleArn}`);
-    const token = settled(await authorizationToken(endpoints, region, assumed), 'Amazon ECR');
+    const token = settled(await authorizationToken(endpoints, region, assumed), 'authorization token');
     return { auth: { host, username: token.username, password: token.password }, expiresAtMs: token.expiresAtMs };
   }
 }
 
 function settled<T>(answer: T | AwsProblem, what: string): T {
-  if (typeof answer === 'object' && answer !== null && 'problem' in answer) throw new StatusError(400, `Amazon refused ${what}: ${answer.problem}`);
+  if (typeof answer === 'object' && answer !== null && 'problem' in answer) throw new StatusError(400, `Credentials of Amazon ECR cannot be had (${what}): ${answer.problem}`);
   return answer as T;
 }

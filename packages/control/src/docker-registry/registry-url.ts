@@ -13,7 +13,7 @@ export const DOCKER_HUB_HOST = 'docker.io';
 /** @returns null when it is no address of a registry */
 export function parseRegistryUrl(text: string): RegistryUrl | null {
   const trimmed = text.trim();
-  const [, scheme = '', rest = ''] = /^(https?:\/\/)?([^\s]+)$/i.exec(trimmed) ?? [];
+  const [, scheme = '', rest = ''] = /^(https?:\/\/)?([a-z0-9[][^\s\\]*)$/i.exec(trimmed) ?? [];
   if (rest === '' || rest.includes('://')) return null;
   const absolute = `${scheme === '' ? 'https://' : scheme.toLowerCase()}${rest}`;
   if (!URL.canParse(absolute)) return null;
