@@ -39,7 +39,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   const clockStore = new ClockStore(db);
   const previewStore = new PreviewStore(db);
   const runner = createRunnerClient(layout.runnerSocket);
-  const keeper = new VolumeKeeper({ db, announcer, runner, log });
+  const keeper = new VolumeKeeper({ db, announcer, runner, objects: context.objects, log });
   const volumes = new Volumes({ db, announcer, organizations, driver: config.volumes.driver, drive: (id) => keeper.drive(id) });
   organizations.useVolumeCount((organizationId) => volumes.count(organizationId));
   const activity = new Activity(clockStore, log);

@@ -35,7 +35,7 @@ export function describeTrace(trace: Trace): string {
 /** In the order in which they can be removed. */
 export function findTraces(layout: Layout): Trace[] {
   const cgroups = findCgroups(layout);
-  return [...partProcesses(layout), ...cgroups.flatMap(processesIn), ...cgroups.map((path) => ({ kind: 'cgroup' as const, path })), ...mounts(layout), ...network(layout), ...loopDevices(layout)];
+  return [...partProcesses(layout), ...volumeDaemons(layout), ...cgroups.flatMap(processesIn), ...cgroups.map((path) => ({ kind: 'cgroup' as const, path })), ...mounts(layout), ...network(layout), ...loopDevices(layout)];
 }
 
 function partProcesses(layout: Layout): Trace[] {
@@ -44,6 +44,19 @@ function partProcesses(layout: Layout): Trace[] {
   return Object.entries({ supervisor: state.supervisor, ...state.parts })
     .filter(([, identity]) => isAlive(identity))
     .map(([what, { pid }]) => ({ kind: 'process', pid, what }));
+}
+
+/** They show volumes of the object store to sandboxes, and outlive the runner with them. */
+function volumeDaemons(layout: Layout): Trace[] {
+  const mounts = join(layout.runDir, 'volumes/');
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name): Trace[] => {
+    try {
+      const [program = '', command = '', , mountPoint = ''] = readFileSync(join('/proc', name, 'cmdline'), 'utf8').split('\0');
+      return program.endsWith('rclone') && command === 'mount' && mountPoint.startsWith(mounts) ? [{ kind: 'process', pid: Number(name), what: `rclone at ${mountPoint}` }] : [];
+    } catch {
+      return []; // ended while we looked
+    }
+  });
 }
 
 /** Deepest first, in every hierarchy: below /sys/fs/cgroup itself (v2) and below each mounted controller (v1, hybrid). */

@@ -2,7 +2,7 @@ import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   ArchiveRequest, ImageSource, InspectedImage, RegistryAuth, RestoreRequest, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, RunnerTransfer,
-  RunnerVolume, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest, VolumeDriver,
+  ObjectAccess, RunnerVolume, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest, VolumeDriver,
 } from '@paddock/contract';
 
 /**
@@ -37,7 +37,8 @@ export interface RunnerClient {
   patch(id: string, change: SandboxPatch): Promise<RunnerResult<RunnerSandbox>>;
   remove(id: string): Promise<RunnerResult<null>>;
   volumes(): Promise<RunnerResult<readonly RunnerVolume[]>>;
-  putVolume(id: string, driver: VolumeDriver): Promise<RunnerResult<RunnerVolume>>;
+  /** @param access for volumes that are elsewhere */
+  putVolume(id: string, driver: VolumeDriver, access: ObjectAccess | null): Promise<RunnerResult<RunnerVolume>>;
   removeVolume(id: string): Promise<RunnerResult<null>>;
   close(): void;
 }
@@ -93,7 +94,7 @@ export function createRunnerClient(socketPath: string): RunnerClient {
     restore: (id, request) => ask('PUT', `${sandbox(id)}/restore`, request, DEADLINE_MS.patch),
     remove: (id) => ask('DELETE', sandbox(id), undefined, DEADLINE_MS.remove),
     volumes: async () => pluck(await ask<{ volumes: RunnerVolume[] }>('GET', '/v1/volumes', undefined, DEADLINE_MS.read), 'volumes'),
-    putVolume: (id, driver) => ask('PUT', `/v1/volumes/${id}`, { driver }, DEADLINE_MS.volume),
+    putVolume: (id, driver, access) => ask('PUT', `/v1/volumes/${id}`, { driver, access }, DEADLINE_MS.volume),
     removeVolume: (id) => ask('DELETE', `/v1/volumes/${id}`, undefined, DEADLINE_MS.remove),
     close() {
       closed = true;

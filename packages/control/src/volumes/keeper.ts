@@ -1,7 +1,11 @@
+import type { RunnerVolume } from '@paddock/contract';
+import type { BlobPage } from '@paddock/store';
 import type { Logger } from 'pino';
 import type { Database } from '../db/index.ts';
 import type { Announcer } from '../events/index.ts';
-import type { RunnerClient, RunnerFailure } from '../runners/index.ts';
+import { StatusError } from '../http/index.ts';
+import type { ObjectStore } from '../object-storage/index.ts';
+import type { RunnerClient, RunnerFailure, RunnerResult } from '../runners/index.ts';
 import type { Trigger } from './states.ts';
 import { knownVolumes, pendingVolumes, readyVolumes, sandboxesWith, volumeById, type VolumeRow } from './store.ts';
 import { moved } from './volumes.ts';
@@ -12,6 +16,9 @@ import { moved } from './volumes.ts';
  */
 const SWEEP_MS = 10_000;
 
+/** Removals that wait for the store together. */
+const REMOVED_AT_ONCE = 100;
+
 /** The runner may be deleting a large volume. */
 const LOCK_TIMEOUT_MS = 120_000;
 
@@ -19,6 +26,7 @@ export interface KeeperDeps {
   readonly db: Database;
   readonly announcer: Announcer;
   readonly runner: RunnerClient;
+  readonly objects: ObjectStore;
   readonly log: Logger;
 }
 
@@ -82,7 +90,7 @@ export class VolumeKeeper {
     switch (row.state) {
       case 'pending_create':
       case 'creating': {
-        const made = await runner.putVolume(row.id, row.driver);
+        const made = await this.#put(row);
         if (made.ok) return { trigger: 'created', reason: null };
         return isTransient(made.failure) ? null : { trigger: 'failed', reason: made.failure.message };
       }
@@ -90,9 +98,33 @@ export class VolumeKeeper {
         // Sandboxes that are being deleted may still write to it.
         return (await db.query(sandboxesWith(row.id, true))).length > 0 ? null : { trigger: 'unused', reason: null };
       case 'deleting':
-        return (await runner.removeVolume(row.id)).ok ? { trigger: 'removed', reason: null } : null;
+        if (!(await runner.removeVolume(row.id)).ok) return null;
+        if (row.driver === 's3') await this.#removeObjects(row.id);
+        return { trigger: 'removed', reason: null };
       default:
         return null;
+    }
+  }
+
+  async #put({ id, driver }: VolumeRow): Promise<RunnerResult<RunnerVolume>> {
+    const { objects, runner } = this.#deps;
+    if (driver === 'local') return runner.putVolume(id, driver, null);
+    try {
+      const scope = { prefix: prefixOf(id), actions: ['read', 'write', 'list', 'delete'], expiresInSeconds: null } as const;
+      return await runner.putVolume(id, driver, await objects.accessFor(scope, 'runner'));
+    } catch (error) {
+      // This store cannot give such access away, and the sentence says why.
+      if (error instanceof StatusError) return { ok: false, failure: { code: 'INTERNAL', message: error.message } };
+      throw error;
+    }
+  }
+
+  async #removeObjects(id: string): Promise<void> {
+    const blobs = this.#deps.objects.blobs();
+    for (let after: string | null = ''; after !== null;) {
+      const page: BlobPage = await blobs.list(prefixOf(id), { limit: REMOVED_AT_ONCE, ...(after === '' ? {} : { after }) });
+      await Promise.all(page.blobs.map(({ key }) => blobs.remove(key)));
+      after = page.next;
     }
   }
 
@@ -108,16 +140,18 @@ export class VolumeKeeper {
       log.info({ volumeId: id, removed: removed.ok }, 'removed a volume that no row knows');
     }
     const there = new Set(ids);
-    for (const { id } of await db.query(readyVolumes)) if (!there.has(id)) await this.#reportLost(id);
+    for (const { id } of await db.query(readyVolumes)) if (!there.has(id)) await this.#restoreOrReport(id);
   }
 
   /** Looked at again under the lock: the list may be older than the volume. */
-  async #reportLost(id: string): Promise<void> {
+  async #restoreOrReport(id: string): Promise<void> {
     const { db, runner, log } = this.#deps;
     await this.#exclusive(id, async () => {
       const row = await db.one(volumeById(id));
       const listed = await runner.volumes();
       if (row?.state !== 'ready' || !listed.ok || listed.value.some((volume) => volume.id === id)) return;
+      // The data is elsewhere; the runner only has to be told how to reach it.
+      if (row.driver === 's3') return void (await this.#put(row));
       log.error({ volumeId: id }, 'the data of a volume is no longer on its runner');
       await this.#move(row, 'lost', 'The data of the volume no longer exists on its runner');
     });
@@ -139,6 +173,10 @@ export class VolumeKeeper {
       .finally(() => this.#driving.delete(running));
     this.#driving.add(running);
   }
+}
+
+function prefixOf(id: string): string {
+  return `volumes/${id}/`;
 }
 
 function isTransient({ code }: RunnerFailure): boolean {

@@ -29,7 +29,7 @@ const END_MS = 10_000;
  * view of another machine's changes may be. Written files are uploaded as soon as they are closed.
  */
 const OPTIONS = [
-  '--allow-other', '--uid', '0', '--gid', '0', '--file-perms', '0666', '--dir-perms', '0777', '--dir-cache-time', '5s', '--poll-interval', '0',
+  '--allow-other', '--uid', '0', '--gid', '0', '--umask', '000', '--file-perms', '0666', '--dir-perms', '0777', '--dir-cache-time', '5s', '--poll-interval', '0',
   '--vfs-cache-mode', 'writes', '--vfs-write-back', '0s', '--vfs-cache-max-age', '1m',
   '--s3-no-check-bucket', '--contimeout', '5s', '--timeout', '30s', '--low-level-retries', '5', '--log-level', 'NOTICE',
 ];

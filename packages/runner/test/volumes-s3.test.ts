@@ -1,0 +1,135 @@
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { ObjectAccess, SandboxSpec, VolumeMount } from '@paddock/contract';
+import { CredentialIssuer, createS3Server, DiskBlobs, type S3Server } from '@paddock/store';
+import { bootRunner, specOf, type TestRunner } from './support.ts';
+
+/** Volumes in an object store: Paddock's own S3 server here, as the embedded store is in an installation. */
+const missing = spawnSync('rclone', ['version']).error || spawnSync('fusermount3', ['--version']).error ? 'rclone and fuse3 are not installed' : null;
+if (missing) console.log(`S3 volumes are not tested: ${missing}`);
+
+let runner: TestRunner;
+let http: Server;
+let s3: S3Server;
+const blobsDir = mkdtempSync(join(tmpdir(), 'paddock-s3-'));
+const blobs = new DiskBlobs(blobsDir);
+const issuer = new CredentialIssuer(Buffer.alloc(32, 1));
+
+beforeAll(async () => {
+  if (missing) return;
+  s3 = createS3Server({ blobs, issuer: () => Promise.resolve(issuer), bucket: 'b', region: 'us-east-1' });
+  http = createServer((req, res) => s3.handle(req, res, false)).on('checkContinue', (req, res) => s3.handle(req, res, true));
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  runner = await bootRunner();
+});
+afterAll(async () => {
+  await runner?.destroy();
+  s3?.close();
+  http?.closeAllConnections();
+  http?.close();
+  rmSync(blobsDir, { recursive: true, force: true });
+});
+
+function accessTo(id: string): ObjectAccess {
+  const prefix = `volumes/${id}/`;
+  const keys = issuer.issue({ prefix, actions: ['read', 'write', 'list', 'delete'], expiresInSeconds: null }, 'keys');
+  return { endpoint: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, region: 'us-east-1', bucket: 'b', prefix, ...keys };
+}
+async function volume(): Promise<string> {
+  const id = randomUUID();
+  expect((await runner.ask('PUT', `/v1/volumes/${id}`, { driver: 's3', access: accessTo(id) })).status).toBe(200);
+  return id;
+}
+const at = (volumeId: string, mountPath = '/data', subpath: string | null = null): VolumeMount => ({ volumeId, driver: 's3', mountPath, subpath });
+const run = (spec: SandboxSpec, command: string) => runner.output(spec.id, command);
+const stored = async (id: string) => (await blobs.list(`volumes/${id}/`, { limit: 100 })).blobs.map(({ key }) => key.slice(`volumes/${id}/`.length));
+const daemons = () => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).filter((pid) => {
+  try {
+    const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return args[0]!.endsWith('rclone') && args[3]!.startsWith(`${runner.layout.runDir}/`);
+  } catch {
+    return false; // ended meanwhile
+  }
+});
+async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (const deadline = Date.now() + 15_000; !(await condition());) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+it.skipIf(missing)('is shared by sandboxes at once, by subpath, also running ones, and lies in the store', async () => {
+  const id = await volume();
+  const a = await runner.create({ volumes: [at(id)] });
+  expect(await run(a, 'stat -c "%a %U" /data; findmnt -no FSTYPE,OPTIONS /data | grep -o "fuse.rclone\\|nosuid\\|nodev" | sort -u; mkdir -p /data/users/alice && echo one > /data/users/alice/f && stat -c "%a %U" /data/users/alice/f')).toBe('777 nobody\nfuse.rclone\nnodev\nnosuid\n666 nobody');
+  const b = await runner.create();
+  expect((await runner.ask('PATCH', `/v1/sandboxes/${b.id}`, { volumes: [at(id, '/home/daytona/v', 'users/alice')] })).status).toBe(200);
+  expect(await run(b, 'cat ~/v/f && echo two >> ~/v/f && mv ~/v/f ~/v/g && head -c 6M /dev/zero > ~/v/big')).toBe('one');
+  expect(await run(a, 'cat /data/users/alice/g; stat -c %s /data/users/alice/big')).toBe('one\ntwo\n6291456');
+  expect(daemons()).toHaveLength(1);
+  await until(async () => (await stored(id)).includes('users/alice/big'), 'all is uploaded');
+  expect(await stored(id)).toEqual(expect.arrayContaining(['users/alice/', 'users/alice/big', 'users/alice/g']));
+  await Promise.all([runner.remove(a.id), runner.remove(b.id)]);
+});
+
+it.skipIf(missing)('goes on through the death of the runner, whose successor uses the same daemon', async () => {
+  const id = await volume();
+  const a = await runner.create({ volumes: [at(id)] });
+  await run(a, 'echo kept > /data/f');
+  const before = daemons();
+  await runner.kill9();
+  await runner.start();
+  expect(await run(a, 'cat /data/f && echo more >> /data/f')).toBe('kept');
+  const b = await runner.create({ volumes: [at(id, '/x', 'new/dir')] });
+  const c = await runner.create({ volumes: [at(id)] });
+  expect(await run(b, 'echo b > /x/f')).toBe('');
+  expect(await run(c, 'cat /data/f /data/new/dir/f')).toBe('kept\nmore\nb');
+  expect(daemons()).toEqual(before);
+  await Promise.all([a, b, c].map((spec) => runner.remove(spec.id)));
+});
+
+it.skipIf(missing)('says so when its daemon cannot do its work, and is mounted anew at the next start', async () => {
+  const id = await volume();
+  const a = await runner.create({ volumes: [at(id)] });
+  await run(a, 'echo kept > /data/f');
+  await until(async () => (await stored(id)).includes('f'), 'it is uploaded');
+  for (const pid of daemons()) process.kill(Number(pid), 'SIGKILL');
+  await until(() => daemons().length === 0, 'the daemons are gone');
+  expect((await runner.exec(a.id, 'cat /data/f')).exitCode).not.toBe(0);
+  await runner.ask('POST', `/v1/sandboxes/${a.id}/stop`, { force: true });
+  expect((await runner.put(a)).status).toBe(200);
+  expect(await run(a, 'cat /data/f')).toBe('kept');
+  await runner.remove(a.id);
+  const unreachable = randomUUID();
+  await runner.ask('PUT', `/v1/volumes/${unreachable}`, { driver: 's3', access: { ...accessTo(unreachable), endpoint: 'http://127.0.0.1:1' } });
+  const refused = await runner.put(specOf({ volumes: [at(unreachable, '/data', 'sub')] }));
+  expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('object store')]);
+});
+
+it.skipIf(missing)('shows no secret in an argument or a variable, and none to other users of the machine', async () => {
+  const id = await volume();
+  const a = await runner.create({ volumes: [at(id)] });
+  const { secretKey, accessKey } = accessTo(id);
+  for (const pid of daemons()) {
+    const seen = readFileSync(`/proc/${pid}/cmdline`, 'utf8') + readFileSync(`/proc/${pid}/environ`, 'utf8');
+    expect(seen).not.toContain(secretKey);
+    expect(seen).not.toContain(accessKey);
+  }
+  await runner.remove(a.id);
+});
+
+it.skipIf(missing)('leaves no daemon and no trace on the machine when it is removed', async () => {
+  const id = await volume();
+  const a = await runner.create({ volumes: [at(id)] });
+  await runner.remove(a.id);
+  const { body } = await runner.ask<{ volumes: Array<{ id: string }> }>('GET', '/v1/volumes');
+  for (const each of body.volumes) expect((await runner.ask('DELETE', `/v1/volumes/${each.id}`)).status).toBe(204);
+  expect(daemons()).toEqual([]);
+  expect((await runner.ask<{ volumes: unknown[] }>('GET', '/v1/volumes')).body.volumes).toEqual([]);
+});
