@@ -5,14 +5,12 @@ const SETTLE = `interval '10 minutes'`;
 
 const NOBODYS = `not exists (select 1 from sandboxes s where s.archive_id = a.id and s.state <> 'destroyed')`;
 
-const unused = plan<{ id: string }>('archives-unused', `
-  select a.id from archives a where ${NOBODYS} and (a.emptied_at is null or a.emptied_at < now() - ${SETTLE}) order by a.created_at limit 100`);
+const unused = plan<{ id: string }>('archives-unused', `select a.id from archives a where ${NOBODYS} order by a.emptied_at nulls first limit 100`);
 
-/** The second time is the last. */
-const emptied = (id: string) => plan('archives-emptied', `
-  update archives a set emptied_at = case when emptied_at is null then now() else '-infinity' end where id = $1 and ${NOBODYS}`, [id]);
+const emptied = (id: string) => plan('archives-emptied', 'update archives set emptied_at = coalesce(emptied_at, now()) where id = $1', [id]);
 
-const forget = plan('archives-forget', `delete from archives where emptied_at = '-infinity'`);
+const forget = (ids: readonly string[]) => plan('archives-forget', `
+  delete from archives a where id = any($1::uuid[]) and ${NOBODYS} and emptied_at < now() - ${SETTLE}`, [ids]);
 
 /** Prefixes of the object store that hold, or held, disks of sandboxes. */
 export class ArchiveStore {
@@ -31,7 +29,8 @@ export class ArchiveStore {
     await this.#db.run(emptied(id));
   }
 
-  async forget(): Promise<void> {
-    await this.#db.run(forget);
+  /** @param ids that were empty when they were looked at: they go once nobody can be sending any more */
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.#db.run(forget(ids));
   }
 }

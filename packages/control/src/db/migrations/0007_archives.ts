@@ -9,7 +9,7 @@ create table archives (
   id uuid primary key,
   sandbox_id uuid not null,
   created_at timestamptz(3) not null default now(),
-  -- Emptied for the first time; once more after a while, for what a cut-off runner was still sending.
+  -- For the first time; again for a while, for what a cut-off runner was still sending.
   emptied_at timestamptz(3)
 );
 
