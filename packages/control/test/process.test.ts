@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -32,7 +32,10 @@ beforeAll(async () => {
 afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL');
 });
-afterAll(() => database?.stop());
+afterAll(async () => {
+  await database?.stop();
+  rmSync('/tmp/paddock-control-none', { recursive: true, force: true });
+});
 
 function start(config: Partial<PaddockConfig>): Process {
   const child = spawn(process.execPath, [join(ROOT, 'dist/control.mjs')], { stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: { ...process.env, [SUPERVISED_ENV]: '1' } });
