@@ -15,7 +15,12 @@ export interface LocalSettings {
   /** The pool is btrfs with quotas: a volume is a subvolume. Else it is a directory that nothing limits. */
   readonly subvolumes: boolean;
   readonly quotaBytes: number;
+  /** What can still be written to the pool. */
+  readonly freeBytes: () => Promise<number>;
 }
+
+/** As for disks: running sandboxes need the rest to fail in their own files and not in the file system's metadata. */
+const RESERVE_BYTES = 512 * 1024 ** 2;
 
 /** Name of a discarded volume in its trash directory, which it has for itself as the kernel holds that while it deletes. */
 const DISCARDED = 'volume';
@@ -47,6 +52,7 @@ export class LocalVolumes implements VolumeStore {
 
   async create(id: string): Promise<void> {
     if (existsSync(join(this.#live, id))) return;
+    if ((await this.#settings.freeBytes()) < RESERVE_BYTES) throw new RunnerError('RUNNER_FULL', 'The storage pool is full.');
     await this.#discard(this.#new, id);
     const making = join(this.#new, id);
     try {

@@ -3,7 +3,7 @@
  * the runner, as sandboxes do, and are found again by their command line, which holds no secret.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, parseMounts } from '../sys/index.ts';
@@ -34,16 +34,24 @@ const OPTIONS = [
   '--s3-no-check-bucket', '--contimeout', '5s', '--timeout', '30s', '--low-level-retries', '5', '--log-level', 'NOTICE',
 ];
 
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** @returns what the operator should do, or null */
+export function lackingProgram(): string | null {
+  const lacking = ['rclone', 'fusermount3'].filter((program) => !PATH.split(':').some((dir) => existsSync(join(dir, program))));
+  return lacking.length === 0 ? null : `S3 volumes need ${lacking.join(' and ')} on the runner's machine: apt-get install rclone fuse3`;
+}
+
 /** @param remote `bucket/prefix` @returns the daemon's pid, once the mount is there */
 export async function startDaemon(remote: string, files: DaemonFiles): Promise<number> {
   mkdirSync(files.cacheDir, { recursive: true, mode: 0o700 });
   const log = openSync(files.log, 'w', 0o600);
   const child = spawn('rclone', ['mount', `volume:${remote}`, files.mountPoint, '--config', files.config, '--cache-dir', files.cacheDir, ...OPTIONS], {
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, stdio: ['ignore', log, log], detached: true, cwd: '/',
+    env: { PATH }, stdio: ['ignore', log, log], detached: true, cwd: '/',
   });
   closeSync(log);
   const failed = new Promise<never>((_, reject) => {
-    child.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'ENOENT' ? new Error('S3 volumes need rclone and fuse3 on this machine: apt-get install rclone fuse3') : error));
+    child.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'ENOENT' ? new Error(lackingProgram() ?? error.message) : error));
     child.once('exit', () => reject(new Error(`rclone ended: ${tail(files.log)}`)));
   });
   failed.catch(() => {}); // later it may end as it likes

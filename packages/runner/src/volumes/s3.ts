@@ -6,7 +6,7 @@ import { Lanes } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
 import { O_PATH, detachedMount, errorCode, inMountNs, unmountAll } from '../sys/index.ts';
 import { openSubpathLater } from './places.ts';
-import { daemonMountPoint, endDaemon, findDaemons, isMounted, startDaemon, type DaemonFiles } from './rclone.ts';
+import { daemonMountPoint, endDaemon, findDaemons, isMounted, lackingProgram, startDaemon, type DaemonFiles } from './rclone.ts';
 import type { VolumeStore } from './store.ts';
 
 export interface S3Settings {
@@ -54,6 +54,8 @@ export class S3Volumes implements VolumeStore {
 
   async create(id: string, access: ObjectAccess | null): Promise<void> {
     if (access === null) throw new RunnerError('INVALID_SPEC', 'An S3 volume needs access to its objects');
+    const lacking = lackingProgram();
+    if (lacking !== null) throw new RunnerError('INVALID_SPEC', lacking);
     const dir = join(this.#dir, id);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const known = existsSync(join(dir, 'access.json')) ? readFileSync(join(dir, 'access.json'), 'utf8') : null;
