@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,16 +28,13 @@ describe('a hostile layer', () => {
     unpackLayer({ source: Readable.from([bytes]), dir: join(dir, 'layer'), diffId, signal: new AbortController().signal, ...over });
   const refused = (entries: readonly TestEntry[]) => expect(unpack(tarOf(entries))).rejects.toMatchObject({ name: 'Error', message: expect.stringMatching(/^A layer of the image cannot be used: /) });
 
-  /** Everything outside the layer, as it must stay. */
-  const outside = (): string => {
-    const hash = createHash('sha256');
-    for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true }).filter(({ parentPath }) => !`${parentPath}/`.startsWith(join(dir, 'layer/'))).sort((a, b) => (join(a.parentPath, a.name) < join(b.parentPath, b.name) ? -1 : 1))) {
-      const path = join(entry.parentPath, entry.name);
-      if (path === join(dir, 'layer')) continue;
+  /** What is beside the layer, as it must stay. Nothing else follows links of the layer: walking into it would. */
+  const outside = (): unknown => {
+    const paths = [dir, ...readdirSync(dir).map((name) => join(dir, name)), ...readdirSync(guarded, { recursive: true }).map((name) => join(guarded, String(name)))];
+    return paths.map((path) => {
       const { mode, uid, gid, mtimeMs, nlink } = lstatSync(path);
-      hash.update(JSON.stringify([path, mode, uid, gid, mtimeMs, nlink, entry.isFile() ? readFileSync(path, 'utf8') : '']));
-    }
-    return hash.digest('hex');
+      return path.startsWith(guarded) ? [path, mode, uid, gid, mtimeMs, nlink, path.endsWith('secret') ? readFileSync(path, 'utf8') : ''] : [path];
+    });
   };
 
   it.each<[string, TestEntry[]]>([
@@ -72,7 +68,7 @@ describe('a hostile layer', () => {
   ])('with %s is refused', async (_, entries) => {
     const before = outside();
     await refused(entries);
-    expect(outside()).toBe(before);
+    expect(outside()).toEqual(before);
   });
 
   it('cannot write through links, neither absolute nor relative ones', async () => {
@@ -89,7 +85,7 @@ describe('a hostile layer', () => {
       { name: 'cwd', type: '2', linkName: '/proc/self/cwd' }, { name: 'cwd/evil', data: 'x' },
       { name: '/absolute', data: 'inside' },
     ]));
-    expect(outside()).toBe(before);
+    expect(outside()).toEqual(before);
     expect(readFileSync(join(dir, 'layer', guarded, 'secret'), 'utf8')).toBe('evil');
     expect(readFileSync(join(dir, 'layer/file'), 'utf8')).toBe('evil');
     expect(readFileSync(join(dir, 'layer/absolute'), 'utf8')).toBe('inside');
@@ -162,7 +158,7 @@ describe('a hostile layer', () => {
       rmSync(join(dir, 'layer'), { recursive: true, force: true });
       mkdirSync(join(dir, 'layer'));
       await unpack(tarOf(entries)).catch((error: Error) => expect(error.message).toMatch(/^A layer of the image cannot be used/));
-      expect(outside()).toBe(before);
+      expect(outside()).toEqual(before);
     }), { numRuns: Number(process.env['PADDOCK_FUZZ_RUNS'] ?? 60) });
   });
 

@@ -1,4 +1,5 @@
 /** What main thread and worker say to each other about one layer. */
+import type { MessagePort } from 'node:worker_threads';
 import type { RegistryAuth } from '@paddock/contract';
 import type { Descriptor, RegistryFailure, RegistrySettings } from '../../registry-client/index.ts';
 
@@ -23,9 +24,10 @@ export interface RegistrySource {
   readonly blob: Descriptor;
 }
 
-/** The main thread sends the bytes as messages; null is the end. For each it gets a `more` when the worker has room again. */
+/** The main thread sends the bytes through the port; null is the end. For each it gets a `more` when the worker has room again. */
 export interface StreamSource {
   readonly kind: 'stream';
+  readonly port: MessagePort;
 }
 
 export interface LayerLimits {
@@ -35,7 +37,6 @@ export interface LayerLimits {
 }
 
 export type LayerReport =
-  | { readonly type: 'more' }
   | { readonly type: 'done'; readonly sizeBytes: number; readonly implied: readonly string[]; readonly skippedDevices: number }
   /** `layer`: it is not what it may be. `registry`: see RegistryError. `system`: anything else, such as ENOSPC. */
   | { readonly type: 'failed'; readonly what: 'layer' | 'registry' | 'system'; readonly message: string; readonly failure?: RegistryFailure; readonly code?: string };

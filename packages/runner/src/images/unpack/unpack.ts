@@ -1,13 +1,11 @@
 /** Has layers fetched and unpacked by threads of their own. */
-import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { RegistryError } from '../../registry-client/index.ts';
 import type { LayerInfo } from '../layers.ts';
 import { MakeFailed } from '../maker.ts';
-import { Counters, type LayerJob, type LayerLimits, type LayerReport, type RegistrySource } from './layer-job.ts';
+import { Counters, type LayerLimits, type LayerReport, type RegistrySource, type StreamSource } from './layer-job.ts';
+import { runInThread } from './threads.ts';
 
 export { Counters, type LayerLimits } from './layer-job.ts';
 
@@ -32,7 +30,13 @@ export interface UnpackInput {
 
 /** Unpacks a layer from a stream. @throws MakeFailed when the tar is not what a layer may be, with what it is; the directory is then to be removed */
 export async function unpackLayer({ source, dir, diffId, signal, limits = NO_LIMITS, counters = new Counters() }: UnpackInput): Promise<LayerInfo> {
-  return inThread({ dir, diffId, source: { kind: 'stream' }, limits, counters: counters.buffer }, signal, source);
+  const sending = new Sending(source);
+  try {
+    const stream: StreamSource = { kind: 'stream', port: sending.theirs };
+    return judge(await runInThread({ dir, diffId, source: stream, limits, counters: counters.buffer }, signal, sending.failed));
+  } finally {
+    sending.close();
+  }
 }
 
 const NO_LIMITS: LayerLimits = { bytes: 2 ** 40, entries: MAX_ENTRIES };
@@ -45,58 +49,54 @@ export interface PullInput extends Omit<UnpackInput, 'source'> {
 
 /** Fetches a layer from a registry and unpacks it as it comes in. */
 export async function pullLayer({ source, dir, diffId, signal, limits, counters }: PullInput): Promise<LayerInfo> {
-  return inThread({ dir, diffId, source, limits, counters: counters.buffer }, signal, null);
+  return judge(await runInThread({ dir, diffId, source, limits, counters: counters.buffer }, signal));
 }
 
-async function inThread(job: LayerJob, signal: AbortSignal, stream: Readable | null): Promise<LayerInfo> {
-  signal.throwIfAborted();
-  // libuv makes its pool of threads at the first use; made by a confined thread they would be confined with it.
-  await stat('/');
-  const worker = new Worker(workerFile(), { workerData: job, stdin: false });
-  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-  const abort = (): void => void worker.terminate();
-  signal.addEventListener('abort', abort, { once: true });
-  let room = IN_FLIGHT;
-  let wake = Promise.withResolvers<void>();
-  const report = Promise.withResolvers<Exclude<LayerReport, { type: 'more' }>>();
-  worker.on('message', (message: LayerReport) => {
-    if (message.type !== 'more') return report.resolve(message);
-    room += 1;
-    wake.resolve();
-  });
-  worker.once('error', (error) => report.resolve({ type: 'failed', what: 'system', message: error.message }));
-  void exited.then(() => report.resolve({ type: 'failed', what: 'system', message: 'the thread that unpacks ended' }));
-  const sending = stream === null ? Promise.resolve() : send(stream, worker, async () => {
-    while (room === 0) {
-      wake = Promise.withResolvers<void>();
-      await Promise.race([wake.promise, exited]);
-      if (room === 0) return false;
+/** Hands a stream to a thread at the thread's pace. */
+class Sending {
+  readonly theirs: MessagePort;
+  readonly failed: Promise<Error>;
+  readonly #ours: MessagePort;
+  readonly #stream: Readable;
+  #room = IN_FLIGHT;
+  #wake = Promise.withResolvers<void>();
+  #closed = false;
+
+  constructor(stream: Readable) {
+    const { port1, port2 } = new MessageChannel();
+    this.#ours = port1;
+    this.theirs = port2;
+    this.#stream = stream;
+    port1.on('message', () => {
+      this.#room += 1;
+      this.#wake.resolve();
+    });
+    this.failed = this.#send().then(() => new Promise<never>(() => {}), (error: Error) => error);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#wake.resolve();
+    this.#ours.close();
+    this.#stream.destroy();
+  }
+
+  async #send(): Promise<void> {
+    for await (const chunk of this.#stream as AsyncIterable<Buffer>) {
+      while (this.#room === 0 && !this.#closed) {
+        this.#wake = Promise.withResolvers<void>();
+        await this.#wake.promise;
+      }
+      if (this.#closed) return;
+      this.#room -= 1;
+      const piece = Uint8Array.from(chunk); // of its own memory, which moves to the thread
+      this.#ours.postMessage(piece, [piece.buffer]);
     }
-    room -= 1;
-    return true;
-  });
-  const broken = sending.then(() => new Promise<never>(() => {}), (error: Error) => ({ type: 'failed', what: 'system', message: error.message }) as const);
-  try {
-    return judge(await Promise.race([report.promise, broken]));
-  } finally {
-    signal.removeEventListener('abort', abort);
-    await worker.terminate();
-    await exited;
-    stream?.destroy();
-    signal.throwIfAborted();
+    if (!this.#closed) this.#ours.postMessage(null);
   }
 }
 
-async function send(stream: Readable, worker: Worker, hasRoom: () => Promise<boolean>): Promise<void> {
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    if (!(await hasRoom())) return;
-    const piece = Uint8Array.from(chunk); // of its own memory, which moves to the thread
-    worker.postMessage(piece, [piece.buffer]);
-  }
-  worker.postMessage(null);
-}
-
-function judge(report: Exclude<LayerReport, { type: 'more' }>): LayerInfo {
+function judge(report: LayerReport): LayerInfo {
   if (report.type === 'done') {
     const { sizeBytes, implied } = report;
     return implied.length === 0 ? { sizeBytes } : { sizeBytes, implied };
@@ -106,10 +106,4 @@ function judge(report: Exclude<LayerReport, { type: 'more' }>): LayerInfo {
     case 'registry': throw new RegistryError(report.failure!, report.message);
     case 'system': throw Object.assign(new Error(`A layer could not be unpacked: ${report.message}`), report.code === undefined ? {} : { code: report.code });
   }
-}
-
-/** In the bundle it is a file beside dist/runner.mjs. */
-function workerFile(): URL {
-  const source = new URL('./worker.ts', import.meta.url);
-  return existsSync(fileURLToPath(source)) ? source : new URL('./unpack-worker.mjs', import.meta.url);
 }

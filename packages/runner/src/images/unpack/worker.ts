@@ -1,8 +1,8 @@
-/** A thread that fetches, verifies and unpacks one layer, so that the runner's own thread stays free for sandboxes. */
+/** A thread that fetches, verifies and unpacks layers, one after the other, so that the runner's own thread stays free for sandboxes. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Transform } from 'node:stream';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { RegistryClient, RegistryError } from '../../registry-client/index.ts';
 import { errorCode } from '../../sys/index.ts';
 import { Confinement } from './confinement.ts';
@@ -17,13 +17,14 @@ const START_BYTES = 4;
 
 const MIB = 1024 ** 2;
 
-const job = workerData as LayerJob;
+/** A layer with more such directories was not made by a tool that forgets the usual ones. */
+const MAX_IMPLIED = 100_000;
 
-function tell(report: LayerReport): void {
-  parentPort!.postMessage(report);
-}
+parentPort!.on('message', (job: LayerJob) => {
+  void run(job).catch(reportOf).then((report) => parentPort!.postMessage(report));
+});
 
-async function run(): Promise<void> {
+async function run(job: LayerJob): Promise<LayerReport> {
   const counters = new Counters(job.counters);
   const writer = new LayerWriter({
     spend: (bytes, entries) => {
@@ -33,20 +34,23 @@ async function run(): Promise<void> {
   });
   const reader = new TarReader(writer);
   const confinement = new Confinement(job.dir);
+  let over = false;
   try {
-    await unpack(counters, (piece) => confinement.run(() => reader.push(piece)));
+    // What is still on its way from the decompressor when the job has failed belongs nowhere.
+    await unpack(job, counters, (piece) => over || confinement.run(() => reader.push(piece)));
     confinement.run(() => {
       reader.end();
       writer.finish();
     });
   } finally {
+    over = true;
     writer.close();
     confinement.close();
   }
-  tell({ type: 'done', sizeBytes: writer.sizeBytes, implied: [...writer.implied].slice(0, 100_000), skippedDevices: writer.skippedDevices });
+  return { type: 'done', sizeBytes: writer.sizeBytes, implied: [...writer.implied].slice(0, MAX_IMPLIED), skippedDevices: writer.skippedDevices };
 }
 
-async function unpack(counters: Counters, push: (piece: Buffer) => void): Promise<void> {
+async function unpack({ source, diffId: expected }: LayerJob, counters: Counters, push: (piece: Buffer) => unknown): Promise<void> {
   const blobHash = createHash('sha256');
   const tarHash = createHash('sha256');
   let start = Buffer.alloc(0);
@@ -73,7 +77,7 @@ async function unpack(counters: Counters, push: (piece: Buffer) => void): Promis
     if (!unzip!.write(piece)) await Promise.race([once(unzip!, 'drain'), ended.promise]);
   };
 
-  for await (const piece of pieces()) {
+  for await (const piece of pieces(source)) {
     counters.addDownloaded(piece.length);
     blobHash.update(piece);
     if (unzip !== null) {
@@ -85,9 +89,9 @@ async function unpack(counters: Counters, push: (piece: Buffer) => void): Promis
     unzip = begin();
     await feed(start);
   }
-  if (job.source.kind === 'registry') {
+  if (source.kind === 'registry') {
     const digest = `sha256:${blobHash.digest('hex')}`;
-    if (digest !== job.source.blob.digest) throw new RegistryError('invalid', `The registry sent other content than ${job.source.blob.digest}: its digest is ${digest}`);
+    if (digest !== source.blob.digest) throw new RegistryError('invalid', `The registry sent other content than ${source.blob.digest}: its digest is ${digest}`);
   }
   if (unzip === null) {
     unzip = begin();
@@ -96,37 +100,36 @@ async function unpack(counters: Counters, push: (piece: Buffer) => void): Promis
   (unzip as Transform).end();
   await ended.promise;
   const diffId = `sha256:${tarHash.digest('hex')}`;
-  if (diffId !== job.diffId) throw new BadLayer(`it does not hold what the image's configuration says: ${job.diffId} was expected, ${diffId} it is`);
+  if (diffId !== expected) throw new BadLayer(`it does not hold what the image's configuration says: ${expected} was expected, ${diffId} it is`);
 }
 
-function pieces(): AsyncIterable<Buffer> {
-  const { source } = job;
-  if (source.kind === 'stream') return messages();
+function pieces(source: LayerJob['source']): AsyncIterable<Buffer> {
+  if (source.kind === 'stream') return messages(source.port);
   const client = new RegistryClient(source.reference, source.auth, source.settings, new AbortController().signal, { authorizations: source.authorizations });
   return client.blob(source.blob);
 }
 
-async function *messages(): AsyncGenerator<Buffer> {
+async function *messages(port: MessagePort): AsyncGenerator<Buffer> {
   const queue: Array<Uint8Array | null> = [];
   let wake = Promise.withResolvers<void>();
   const receive = (piece: Uint8Array | null): void => {
     queue.push(piece);
     wake.resolve();
   };
-  parentPort!.on('message', receive);
+  port.on('message', receive);
   try {
     for (;;) {
       while (queue.length > 0) {
         const piece = queue.shift()!;
         if (piece === null) return;
         yield Buffer.from(piece.buffer, piece.byteOffset, piece.length);
-        tell({ type: 'more' });
+        port.postMessage('more');
       }
       wake = Promise.withResolvers<void>();
       if (queue.length === 0) await wake.promise;
     }
   } finally {
-    parentPort!.off('message', receive);
+    port.close();
   }
 }
 
@@ -137,5 +140,3 @@ function reportOf(error: unknown): LayerReport {
   const code = errorCode(error);
   return { type: 'failed', what: 'system', message, ...(code === null ? {} : { code }) };
 }
-
-run().catch((error: unknown) => tell(reportOf(error)));
