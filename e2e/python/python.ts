@@ -12,12 +12,20 @@ const VENV = `/var/tmp/paddock-test-python-${SDK.split('==')[1]}`;
 /** Longest that one program may take, in ms. */
 export const PROGRAM_TIMEOUT_MS = 120_000;
 
+export interface Drive {
+  /** On top of what leads to the server. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Command that runs the command behind it. */
+  readonly through?: readonly string[];
+}
+
 /** Runs a program of this folder with the unmodified Python SDK against the server. @param snapshot of its sandboxes; the default one when left out @returns the JSON of its last line; skips the test where there can be no SDK */
-export async function drive(program: string, skip: TestContext['skip'], snapshot?: string): Promise<unknown> {
+export async function drive(program: string, skip: TestContext['skip'], snapshot?: string, { env = {}, through = [] }: Drive = {}): Promise<unknown> {
   const python = install();
   if (typeof python !== 'string') return skip(`no Python SDK on this machine: ${python.missing}`);
-  const child = spawn(python, [join(import.meta.dirname, program)], {
-    env: { ...process.env, DAYTONA_API_URL: inject('apiUrl'), DAYTONA_API_KEY: inject('apiKey'), PYTHONDONTWRITEBYTECODE: '1', PYTHONUNBUFFERED: '1', ...(snapshot === undefined ? {} : { PADDOCK_TEST_SNAPSHOT: snapshot }) },
+  const [file = '', ...args] = [...through, python, join(import.meta.dirname, program)];
+  const child = spawn(file, args, {
+    env: { ...process.env, DAYTONA_API_URL: inject('apiUrl'), DAYTONA_API_KEY: inject('apiKey'), PYTHONDONTWRITEBYTECODE: '1', PYTHONUNBUFFERED: '1', ...(snapshot === undefined ? {} : { PADDOCK_TEST_SNAPSHOT: snapshot }), ...env },
     stdio: ['ignore', 'pipe', 'pipe'], timeout: PROGRAM_TIMEOUT_MS,
   });
   const said = { stdout: '', stderr: '' };
