@@ -29,7 +29,7 @@ export async function readBlob({ links }: Parts, exchange: Exchange, repository:
   if (exchange.header('if-none-match') === headers.etag) return exchange.empty(304, headers);
   const ifRange = exchange.header('if-range');
   const range = ifRange === undefined || ifRange === headers.etag ? parseRange(exchange.header('range'), info.size) : null;
-  if (range === 'unsatisfiable') throw new RegistryError('RANGE_INVALID', { message: 'The blob has no such bytes', headers: { 'content-range': `bytes */${info.size}` } });
+  if (range === 'unsatisfiable') throw new RegistryError('NO_SUCH_RANGE', { headers: { 'content-range': `bytes */${info.size}` } });
   const read = await links.get(repository, digest, range ?? undefined);
   if (!read) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest: digest.text } });
   if (!range) return exchange.stream(200, read.body, { ...headers, 'content-length': String(info.size) });
@@ -99,7 +99,7 @@ function progressHeaders(repository: string, id: string, size: number): Record<s
 }
 
 function withProgress(error: unknown, repository: string, id: string): unknown {
-  if (!(error instanceof RegistryError) || error.code !== 'RANGE_INVALID') return error;
+  if (!(error instanceof RegistryError) || error.code !== 'PIECE_OUT_OF_ORDER') return error;
   const { size } = error.detail as { size: number };
-  return new RegistryError('RANGE_INVALID', { message: `The next piece begins at ${size}`, headers: progressHeaders(repository, id, size) });
+  return new RegistryError('PIECE_OUT_OF_ORDER', { message: `The next piece begins at ${size}`, headers: progressHeaders(repository, id, size) });
 }

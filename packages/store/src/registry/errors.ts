@@ -1,4 +1,4 @@
-/** Error codes of the distribution specification (and a few of our own at the end): status, message unless a better one is given. */
+/** What can be wrong: status, message unless a better one is given, and the code of the specification where ours is finer (5xx may have any). */
 const CODES = {
   BLOB_UNKNOWN: [404, 'The repository has no such blob'],
   BLOB_UPLOAD_INVALID: [400, 'The upload cannot go on like this'],
@@ -14,14 +14,15 @@ const CODES = {
   DENIED: [403, 'These credentials do not open this repository'],
   UNSUPPORTED: [405, 'This registry does not do that'],
   TOOMANYREQUESTS: [429, 'Too many requests'],
-  TAG_INVALID: [400, 'Tags are at most 128 letters, digits, _ . and -, not starting with . or -'],
-  PAGINATION_NUMBER_INVALID: [400, '`n` is a whole number'],
-  RANGE_INVALID: [416, 'The range does not follow what is there'],
-  NOT_FOUND: [404, 'There is nothing at this path'],
+  TAG_INVALID: [400, 'Tags are at most 128 letters, digits, _ . and -, not starting with . or -', 'MANIFEST_INVALID'],
+  PAGINATION_NUMBER_INVALID: [400, '`n` is a whole number', 'UNSUPPORTED'],
+  PIECE_OUT_OF_ORDER: [416, 'The range does not follow what is there', 'BLOB_UPLOAD_INVALID'],
+  NO_SUCH_RANGE: [416, 'The blob has no such bytes', 'SIZE_INVALID'],
+  NOT_FOUND: [404, 'There is nothing at this path', 'UNSUPPORTED'],
   UNAVAILABLE: [503, 'The server cannot do this at the moment; try again'],
   STORE_FULL: [507, 'The disk of this registry is full; its operator must make room'],
   UNKNOWN: [500, 'An unexpected error occurred; the log of the server has the details'],
-} as const satisfies Record<string, readonly [status: number, message: string]>;
+} as const satisfies Record<string, readonly [status: number, message: string, wire?: string]>;
 
 export type RegistryErrorCode = keyof typeof CODES;
 
@@ -36,6 +37,8 @@ interface Extras {
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: RegistryErrorCode;
+  /** What the client is told. */
+  readonly wire: string;
   readonly status: number;
   readonly detail: unknown;
   readonly headers: Readonly<Record<string, string>>;
@@ -43,6 +46,7 @@ export class RegistryError extends Error {
   constructor(code: RegistryErrorCode, { message, status, detail, headers }: Extras = {}) {
     super(message ?? CODES[code][1]);
     this.code = code;
+    this.wire = (CODES[code] as readonly [number, string, string?])[2] ?? code;
     this.status = status ?? CODES[code][0];
     this.detail = detail;
     this.headers = headers ?? {};

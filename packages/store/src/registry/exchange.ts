@@ -105,7 +105,7 @@ export class Exchange {
 
   fail(error: RegistryError): void {
     if (this.res.headersSent) return void this.res.destroy();
-    this.json(error.status, { errors: [{ code: error.code, message: error.message, ...(error.detail === undefined ? {} : { detail: error.detail }) }] }, {
+    this.json(error.status, { errors: [{ code: error.wire, message: error.message, ...(error.detail === undefined ? {} : { detail: error.detail }) }] }, {
       ...error.headers, ...(error.status === 503 ? { 'retry-after': '1' } : {}),
     });
   }

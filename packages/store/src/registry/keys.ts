@@ -9,12 +9,13 @@ import type { Digest } from './names.ts';
  *     links/sha256/abcd…/<repository>               backlink, empty
  *     repositories/<repository>/blobs/sha256/abcd…  link, empty
  *     repositories/<repository>/manifests/sha256/…  bytes; content type is the media type
- *     repositories/<repository>/tags/<tag>          empty; metadata.digest
+ *     repositories/<repository>/tags/<lower-case tag>!<tag>   empty; metadata.digest
  *     repositories/<repository>/referrers/sha256/<subject>/sha256:<manifest>   descriptor as JSON
  *     uploads/<id>/session                          empty; metadata.repository
  *     uploads/<id>/parts/<offset, 20 digits>        bytes
  *
- * A repository's name is one segment: its slashes are colons, which no name holds.
+ * A repository's name is one segment: its slashes are colons, which no name holds. Tags are listed without regard to case, which their
+ * keys' order gives: `!` comes before everything a tag may hold.
  */
 export class Keys {
   readonly root: string;
@@ -63,7 +64,12 @@ export class Keys {
   }
 
   tag(repository: string, tag: string): string {
-    return this.tags(repository) + tag;
+    return `${this.tags(repository)}${tag.toLowerCase()}!${tag}`;
+  }
+
+  /** @param key of `tag` */
+  tagOf(repository: string, key: string): string {
+    return key.slice(key.indexOf('!', this.tags(repository).length) + 1);
   }
 
   referrers(repository: string, subject: Digest): string {

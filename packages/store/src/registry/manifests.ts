@@ -117,14 +117,14 @@ export class Manifests {
     return false;
   }
 
-  /** In the order of their bytes. @returns null: there is no such repository */
+  /** wire: in lexical order, case does not matter. @returns null: there is no such repository */
   async tags(repository: string, limit: number, after: string): Promise<Page<string> | null> {
     if (!(await this.#exists(repository))) return null;
     const prefix = this.#keys.tags(repository);
     if (limit === 0) return { items: [], next: null };
-    const page = await this.#blobs.list(prefix, { limit, ...(after === '' ? {} : { after: prefix + after }) });
-    const items = page.blobs.map(({ key }) => key.slice(prefix.length));
-    return { items, next: page.next === null ? null : page.next.slice(prefix.length) };
+    const page = await this.#blobs.list(prefix, { limit, ...(after === '' ? {} : { after: this.#keys.tag(repository, after) }) });
+    const items = page.blobs.map(({ key }) => this.#keys.tagOf(repository, key));
+    return { items, next: page.next === null ? null : this.#keys.tagOf(repository, page.next) };
   }
 
   /** Manifests that name this one as their subject, which need not exist. */

@@ -217,7 +217,7 @@ function compare(hash: Hash, digest: Digest): void {
 /** @returns bytes that must come, null: any number */
 function expectedAt(size: number, range: ByteRange | null, length: number | null): number | null {
   if (!range) return null;
-  if (range.first !== size) throw new RegistryError('RANGE_INVALID', { detail: { size } });
+  if (range.first !== size) throw new RegistryError('PIECE_OUT_OF_ORDER', { detail: { size } });
   const expected = range.last - range.first + 1;
   if (length !== null && length !== expected) throw new RegistryError('SIZE_INVALID', { message: 'Content-Length and Content-Range differ' });
   return expected;
