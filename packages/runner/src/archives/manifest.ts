@@ -23,7 +23,7 @@ export interface ArchiveManifest {
 
 export const MANIFEST_KEY = 'manifest.json';
 
-/** 16 MiB pieces of a disk of 10 TiB: far above any disk. */
+/** Pieces of 15 MiB of a disk of 10 TiB: far above any disk. */
 export const MAX_MANIFEST_BYTES = 128 * 1024 ** 2;
 
 export function pieceKey(index: number): string {

@@ -13,9 +13,9 @@ const compress = promisify(zstdCompress) as (data: Buffer, options: object) => P
 
 /**
  * Large enough that requests cost nothing against bytes, small enough that four in memory are no burden and that one that has to be sent
- * again is sent quickly.
+ * again is sent quickly; and one request in every store, also of what compression only lengthens: those of more than 16 MiB are sent in parts.
  */
-const PIECE_BYTES = 16 * 1024 ** 2;
+const PIECE_BYTES = 15 * 1024 ** 2;
 
 /** One is compressed while one is sent and one is read. */
 const AT_ONCE = 3;
