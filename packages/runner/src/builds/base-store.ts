@@ -9,8 +9,10 @@ import { join } from 'node:path';
 import type { RecordedConfig } from '../images/index.ts';
 
 export interface BaseImage {
-  /** As the Dockerfile writes it. */
+  /** For people: with variables replaced. */
   readonly reference: string;
+  /** As the Dockerfile has it. */
+  readonly written: string;
   /** Names of layers, topmost first. */
   readonly layers: readonly string[];
   readonly config: RecordedConfig;

@@ -11,6 +11,7 @@ export interface BaseParts {
   readonly registry: Maker<'registry'>;
 }
 
+type Found = Pick<BaseImage, 'layers' | 'config'>;
 type BuildSource = Extract<ImageSource, { kind: 'build' }>;
 
 /** Of the making's progress. */
@@ -18,12 +19,18 @@ const SHARE = 0.2;
 
 export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, wanted: readonly Base[], context: MakeContext): Promise<BaseImage[]> {
   const bases: BaseImage[] = [];
-  for (const [index, { reference, line }] of wanted.entries()) {
+  for (const [index, { reference, written, line }] of wanted.entries()) {
+    const known = bases.find((base) => base.reference === reference);
+    if (known !== undefined) {
+      bases.push({ ...known, written });
+      continue;
+    }
     const progress = (fraction: number, text: string): void => context.progress({ fraction: (SHARE * (index + fraction)) / wanted.length, text });
     progress(0, `Fetching ${reference}`);
     const own = localName(source, reference);
-    bases.push(own === null ? await pulled(parts, source, reference, line, { ...context, progress: ({ fraction, text }) => progress(fraction, `${reference}: ${text}`) })
-      : await local(parts, reference, own, line, context));
+    const image = own === null ? await pulled(parts, source, reference, line, { ...context, progress: ({ fraction, text }) => progress(fraction, `${reference}: ${text}`) })
+      : await local(parts, reference, own, line, context);
+    bases.push({ ...image, reference, written });
   }
   return bases;
 }
@@ -34,7 +41,7 @@ function localName({ localBases = {} }: BuildSource, reference: string): string 
   return /^paddock\/([a-z0-9-]+)(?::latest)?$/.exec(reference)?.[1] ?? null;
 }
 
-async function local(parts: BaseParts, reference: string, name: string, line: number, context: MakeContext): Promise<BaseImage> {
+async function local(parts: BaseParts, reference: string, name: string, line: number, context: MakeContext): Promise<Found> {
   if (parts.images.find(name)?.state !== 'ready') {
     context.log(`Making ${reference}\n`);
     await makeRecipe(parts.images, name, context.signal);
@@ -43,7 +50,7 @@ async function local(parts: BaseParts, reference: string, name: string, line: nu
   const { state, reason } = parts.images.find(name) ?? { state: 'failed' };
   if (image === null) throw new MakeFailed(`Line ${line}: the base image ${reference} is not there: ${reason ?? state}`, { transient: state === 'failed' });
   if (image.disk !== null) throw new MakeFailed(`Line ${line}: ${reference} was made from a sandbox and cannot be a base image`);
-  return { reference, layers: image.layers, config: image.config };
+  return { layers: image.layers, config: image.config };
 }
 
 /** Makes sure that a recipe's image is there, or has failed. */
@@ -64,12 +71,12 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-async function pulled(parts: BaseParts, source: BuildSource, reference: string, line: number, context: MakeContext): Promise<BaseImage> {
+async function pulled(parts: BaseParts, source: BuildSource, reference: string, line: number, context: MakeContext): Promise<Found> {
   try {
     const { host } = parseReference(reference);
     const auth = source.auths.find((candidate) => sameHost(candidate.host, host)) ?? null;
     const { layers, config } = await parts.registry.make({ kind: 'registry', reference, auth }, context);
-    return { reference, layers, config };
+    return { layers, config };
   } catch (error) {
     context.signal.throwIfAborted();
     if (!(error instanceof MakeFailed || error instanceof RegistryError)) throw error;

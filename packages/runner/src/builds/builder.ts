@@ -102,7 +102,7 @@ export class Builder implements Maker<'build'> {
     writeFileSync(join(input, 'Dockerfile'), dockerfile);
     const stored = writeBaseStore(join(input, 'bases'), bases, ARCHITECTURE);
     if (config.caFile !== null) copyFileSync(config.caFile, join(input, CERTIFICATES));
-    writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.reference, name] as const), PLATFORM, config.caFile !== null));
+    writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.written, name] as const), PLATFORM, config.caFile !== null));
     await fetchContexts(source.contexts, join(input, 'contexts'), config.diskGiB * GIB, signal);
     const mounts = new Map(stored.map(({ mountPoint, base }) => [mountPoint, { mountPoint, layers: base.layers.map((layer) => context.layers.path(layer)) }]));
     const output = new BuildOutput(new Map(stored.map(({ name, base }) => [name, base.reference])));

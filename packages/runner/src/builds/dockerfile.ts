@@ -22,8 +22,10 @@ export interface Dockerfile {
 }
 
 export interface Base {
-  /** As the Dockerfile writes it once its variables are replaced. */
+  /** With its variables replaced. */
   readonly reference: string;
+  /** As the Dockerfile has it: what buildah goes by where it names a base. */
+  readonly written: string;
   readonly line: number;
 }
 
@@ -92,7 +94,7 @@ interface Stage {
 }
 
 export interface Stages {
-  /** Images from elsewhere that the last stage needs, each reference once. */
+  /** Images from elsewhere that the last stage needs, each once in each way it is written. */
   readonly bases: readonly Base[];
   /** Platforms that FROM names. */
   readonly platforms: readonly string[];
@@ -115,21 +117,22 @@ export function stagesOf({ instructions }: Dockerfile, platform: string): Stages
     if (instruction.name === 'ARG' && stage === undefined) {
       for (const [name, value] of assignments(instruction.text)) args.set(name, expand(value, args));
     } else if (instruction.name === 'FROM') {
-      const [reference = '', as, name] = instruction.text.split(/\s+/);
+      const [from = '', as, name] = instruction.text.split(/\s+/);
+      const written = from.replace(/^(["'])(.*)\1$/, '$2');
       const wanted = flag(instruction, 'platform');
       stages.push({
-        base: { reference: expand(reference.replace(/^(["'])(.*)\1$/, '$2'), args), line },
+        base: { reference: expand(written, args), written, line },
         name: as?.toLowerCase() === 'as' && name !== undefined ? name.toLowerCase() : null,
         platform: wanted === null ? null : expand(wanted, args),
         sources: [],
       });
     } else if (stage !== undefined && (instruction.name === 'COPY' || instruction.name === 'ADD')) {
       const from = flag(instruction, 'from');
-      if (from) stage.sources.push({ reference: expand(from, args), line });
+      if (from) stage.sources.push({ reference: expand(from, args), written: from, line });
     } else if (stage !== undefined && instruction.name === 'RUN') {
       for (const written of instruction.flags) {
         const from = /^--mount=(?:.*,)?from=([^,]+)/.exec(written)?.[1];
-        if (from !== undefined) stage.sources.push({ reference: expand(from, args), line });
+        if (from !== undefined) stage.sources.push({ reference: expand(from, args), written: from, line });
       }
     }
   }
@@ -156,7 +159,7 @@ function needed(stages: readonly Stage[]): Base[] {
     for (const [source, byNumber] of [[stage.base, false] as const, ...stage.sources.map((base) => [base, true] as const)]) {
       const other = earlierStage(stages, index, source.reference, byNumber);
       if (other !== null) visit(other);
-      else if (source.reference !== 'scratch' && !bases.has(source.reference)) bases.set(source.reference, source);
+      else if (source.reference !== 'scratch' && !bases.has(source.written)) bases.set(source.written, source);
     }
   };
   visit(stages.length - 1);
