@@ -62,7 +62,10 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
         poolDir: disks.poolDir, subvolumes: disks instanceof BtrfsDisks, quotaBytes: config.volumes.sizeGiB * GIB,
         freeBytes: async () => disks.usage().then(({ totalBytes, usedBytes }) => totalBytes - usedBytes),
       }),
-      s3: new S3Volumes({ poolDir: disks.poolDir, runDir: layout.runDir, isMounted: (id) => sandboxes.mountsVolume(id) }),
+      s3: new S3Volumes({
+        poolDir: disks.poolDir, runDir: layout.runDir, subvolumes: disks instanceof BtrfsDisks, cacheBytes: config.volumes.sizeGiB * GIB,
+        isMounted: (id) => sandboxes.mountsVolume(id),
+      }),
     },
     isUsed: (id) => sandboxes.hasVolume(id),
   });

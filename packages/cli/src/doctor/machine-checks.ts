@@ -55,6 +55,16 @@ export const MACHINE_CHECKS: readonly Check[] = [
         : fail(done.stderr.trim().split('\n')[0] ?? 'fails', 'sandboxes have no network', 'Run as root, on a kernel with nf_tables (modprobe nf_tables).');
     },
   },
+  {
+    name: 'volumes',
+    atStart: true,
+    run({ volumes }) {
+      if (volumes.driver === 'local') return ok('on the pool of this machine');
+      const missing = [['rclone', 'rclone'], ['fusermount3', 'fuse3']].filter(([tool]) => findTool(tool!) === null).map(([, name]) => name);
+      if (missing.length === 0) return ok('in the object store');
+      return fail(`missing: ${missing.join(' ')}`, 'no volume can be made', `apt-get install -y ${missing.join(' ')}, or set PADDOCK_VOLUMES_DRIVER=local`);
+    },
+  },
   { name: 'port', atStart: true, run: (config) => portFinding(config) },
   { name: 'SSH port', atStart: true, run: (config) => sshPortFinding(config) },
   {

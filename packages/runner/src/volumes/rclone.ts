@@ -3,7 +3,7 @@
  * the runner, as sandboxes do, and are found again by their command line, which holds no secret.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode, parseMounts } from '../sys/index.ts';
@@ -12,7 +12,7 @@ export interface DaemonFiles {
   readonly mountPoint: string;
   /** rclone configuration with a remote called `volume`; 0600. */
   readonly config: string;
-  /** Where what is being written waits for its upload; survives the daemon. */
+  /** Existing directory where what is being written waits for its upload; survives the daemon. */
   readonly cacheDir: string;
   readonly log: string;
 }
@@ -44,7 +44,6 @@ export function lackingProgram(): string | null {
 
 /** @param remote `bucket/prefix` @returns the daemon's pid, once the mount is there */
 export async function startDaemon(remote: string, files: DaemonFiles): Promise<number> {
-  mkdirSync(files.cacheDir, { recursive: true, mode: 0o700 });
   const log = openSync(files.log, 'w', 0o600);
   const child = spawn('rclone', ['mount', `volume:${remote}`, files.mountPoint, '--config', files.config, '--cache-dir', files.cacheDir, ...OPTIONS], {
     env: { PATH }, stdio: ['ignore', log, log], detached: true, cwd: '/',

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { ObjectAccess } from '@paddock/contract';
 import { Lanes } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
+import { createSubvolume, limitSubvolume } from '../storage/btrfs.ts';
+import { withDirectory } from '../storage/pool.ts';
 import { O_PATH, detachedMount, errorCode, inMountNs, unmountAll } from '../sys/index.ts';
 import { openSubpathLater } from './places.ts';
 import { daemonMountPoint, endDaemon, findDaemons, isMounted, lackingProgram, startDaemon, type DaemonFiles } from './rclone.ts';
@@ -14,9 +16,15 @@ export interface S3Settings {
   readonly poolDir: string;
   /** The instance's run directory. */
   readonly runDir: string;
+  /** The pool is btrfs with quotas. */
+  readonly subvolumes: boolean;
+  /** Of what waits for its upload: a file that is being written is kept here until it is closed. */
+  readonly cacheBytes: number;
   /** A running or starting sandbox has the volume. */
   readonly isMounted: (id: string) => boolean;
 }
+
+const CACHE = 'cache';
 
 /** A daemon takes some 50 MiB: one that no running sandbox has needed for this long is ended. Sandboxes are often restarted. */
 const IDLE_CHECK_MS = 60_000;
@@ -120,6 +128,7 @@ export class S3Volumes implements VolumeStore {
     if (running !== undefined && daemonMountPoint(running) === files.mountPoint && isMounted(running, files.mountPoint)) return running;
     await this.#end(id);
     mkdirSync(files.mountPoint, { recursive: true, mode: 0o700 });
+    this.#makeCache(join(this.#dir, id));
     try {
       const pid = await startDaemon(`${access.bucket}/${access.prefix.replace(/\/$/, '')}`, files);
       this.#daemons.set(id, pid);
@@ -127,6 +136,14 @@ export class S3Volumes implements VolumeStore {
     } catch (error) {
       throw new RunnerError('START_FAILED', `The volume ${id} could not be mounted: ${(error as Error).message}`, error);
     }
+  }
+
+  /** Past its quota a write through the daemon fails, and the pool stays usable for everyone. */
+  #makeCache(dir: string): void {
+    const path = join(dir, CACHE);
+    if (!this.#settings.subvolumes) return void mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (!existsSync(path)) withDirectory(dir, (fd) => createSubvolume(fd, CACHE));
+    withDirectory(path, (fd) => limitSubvolume(fd, this.#settings.cacheBytes));
   }
 
   async #end(id: string): Promise<void> {
@@ -149,7 +166,7 @@ export class S3Volumes implements VolumeStore {
 
   #files(id: string): DaemonFiles {
     const dir = join(this.#dir, id);
-    return { mountPoint: join(this.#mounts, id), config: join(dir, 'rclone.conf'), cacheDir: join(dir, 'cache'), log: join(dir, 'log') };
+    return { mountPoint: join(this.#mounts, id), config: join(dir, 'rclone.conf'), cacheDir: join(dir, CACHE), log: join(dir, 'log') };
   }
 }
 
