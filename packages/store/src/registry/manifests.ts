@@ -90,9 +90,7 @@ export class Manifests {
     return this.#exclusive(repositoryLock(repository), async () => {
       const stored = await this.get(repository, digest);
       if (!stored) return false;
-      for await (const tag of blobsBelow(this.#blobs, this.#keys.tags(repository))) {
-        if (tag.metadata['digest'] === digest.text) await this.#blobs.remove(tag.key);
-      }
+      for (const key of await this.#tagsOf(repository, digest)) await this.#blobs.remove(key);
       const { subject } = parseManifest(stored.bytes, stored.mediaType);
       if (subject) await this.#blobs.remove(this.#keys.referrers(repository, subject) + digest.text);
       await this.#blobs.remove(this.#keys.manifest(repository, digest));
@@ -111,10 +109,18 @@ export class Manifests {
   }
 
   async isTagged(repository: string, digest: Digest): Promise<boolean> {
-    for await (const tag of blobsBelow(this.#blobs, this.#keys.tags(repository))) {
-      if (tag.metadata['digest'] === digest.text) return true;
-    }
-    return false;
+    return (await this.#tagsOf(repository, digest)).length > 0;
+  }
+
+  /** Keys. Each is looked at by itself: listings of an external store have no metadata. */
+  async #tagsOf(repository: string, digest: Digest): Promise<string[]> {
+    const keys: string[] = [];
+    for await (const { key } of blobsBelow(this.#blobs, this.#keys.tags(repository))) keys.push(key);
+    const found: string[] = [];
+    await forEachOf(keys, LOOKUPS_AT_ONCE, async (key) => {
+      if ((await this.#blobs.head(key))?.metadata['digest'] === digest.text) found.push(key);
+    });
+    return found;
   }
 
   /** wire: in lexical order, case does not matter. @returns null: there is no such repository */

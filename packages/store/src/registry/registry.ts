@@ -212,5 +212,6 @@ function toKnown(error: unknown): RegistryError {
   if (error instanceof BlobError && error.code === 'STORE_FULL') return new RegistryError('STORE_FULL');
   // A part or a content that was removed while it was read: another request was faster.
   if (error instanceof BlobError && error.code === 'NO_SUCH_BLOB') return new RegistryError('BLOB_UPLOAD_UNKNOWN');
+  if (error instanceof BlobError && error.code === 'STORE_FAILED') return new RegistryError('UNAVAILABLE', { message: 'The object store of this registry does not answer; try again' });
   return new RegistryError('UNKNOWN');
 }
