@@ -70,23 +70,24 @@ export class LogWriter {
   /** Emits `change` after every addition and at the end. */
   readonly changes = new EventEmitter().setMaxListeners(0);
   readonly #onEnd: () => void;
-  #fd: number | null;
+  /** null: there is no room even for the file. */
+  readonly #fd: number | null;
+  #ended = false;
   #written = 0;
   #left = 0;
   #tail = Buffer.alloc(0);
 
   constructor(file: string, onEnd: () => void) {
-    this.#fd = openSync(file, 'w', 0o600);
+    this.#fd = unlessFull(() => openSync(file, 'w', 0o600));
     this.#onEnd = onEnd;
   }
 
   get ended(): boolean {
-    return this.#fd === null;
+    return this.#ended;
   }
 
-  /** Never throws: a log that cannot be written is no reason for an image to fail. */
   add(text: string): void {
-    if (this.#fd === null || text === '') return;
+    if (this.#ended || text === '') return;
     const bytes = Buffer.from(text);
     const fits = bytes.subarray(0, MAX_BYTES - this.#written);
     this.#put(fits);
@@ -99,11 +100,11 @@ export class LogWriter {
   }
 
   end(): void {
-    if (this.#fd === null) return;
+    if (this.#ended) return;
     if (this.#left > this.#tail.length) this.#append(Buffer.from(`\n[… ${this.#left - this.#tail.length} bytes left out …]\n`));
     this.#append(this.#tail);
-    closeSync(this.#fd);
-    this.#fd = null;
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#ended = true;
     this.#onEnd();
     this.changes.emit('change');
   }
@@ -114,10 +115,17 @@ export class LogWriter {
   }
 
   #append(bytes: Buffer): void {
-    try {
-      writeSync(this.#fd!, bytes);
-    } catch (error) {
-      if (!['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    }
+    const fd = this.#fd;
+    if (fd !== null) unlessFull(() => writeSync(fd, bytes));
+  }
+}
+
+/** A log that cannot be written is no reason for an image to fail. */
+function unlessFull<T>(act: () => T): T | null {
+  try {
+    return act();
+  } catch (error) {
+    if (!['ENOSPC', 'EDQUOT', 'EIO', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return null;
   }
 }
