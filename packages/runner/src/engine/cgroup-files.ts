@@ -1,5 +1,5 @@
 /** File-level helpers shared by the cgroup versions. */
-import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 
@@ -43,6 +43,22 @@ export function removeGroup(group: string): boolean {
     if (isMissing(error)) return true;
     if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
     throw error;
+  }
+}
+
+/** Groups that a sandbox may make below its own: more than a hundred containers need, few enough for the host to bear from every sandbox. */
+const NESTED_GROUPS = 1_000;
+
+/** What the kernel's documentation has a delegate own: the limits of the group itself stay the host's. */
+const DELEGATED = ['.', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'] as const;
+
+/** Lets a user make groups below a group of version 2 and move its processes between them. One that is gone is left alone. */
+export function delegateGroup(group: string, id: number): void {
+  try {
+    writeFileSync(join(group, 'cgroup.max.descendants'), String(NESTED_GROUPS));
+    for (const name of DELEGATED) chownSync(join(group, name), id, id);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Cgroup v1, alone or beside a v2 hierarchy that has no controllers (hybrid). One directory per hierarchy. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
+import { delegateGroup, flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, FREEZE_PATIENCE_MS, PIDS_LIMIT, type CgroupMount, type Cgroups, type Limits } from './cgroups.ts';
 
 export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unified: string | null): Cgroups {
@@ -35,6 +35,9 @@ export function cgroupsV1(parent: string, mounts: readonly CgroupMount[], unifie
     update: (id, limits) => {
       writeFileSync(join(group(cpu, id), 'cpu.cfs_quota_us'), String(cpuQuotaUs(limits.cpu)));
       writeMemory(group(memory, id), limits, swapAccounting);
+    },
+    delegate: (id, rootId) => {
+      if (unified !== null) delegateGroup(group(unified, id), rootId);
     },
     pids,
     doom: (id) => {

@@ -1,7 +1,7 @@
 /** Cgroup v2 alone: one directory a sandbox. */
 import { existsSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
+import { delegateGroup, flatKey, killUntilEmpty, pidsBelow, readControl, removeGroup, subgroups, within, writeControl } from './cgroup-files.ts';
 import { CPU_PERIOD_US, cpuQuotaUs, FREEZE_PATIENCE_MS, PIDS_LIMIT, type Cgroups } from './cgroups.ts';
 
 export function cgroupsV2(parent: string, root: string): Cgroups {
@@ -28,6 +28,7 @@ export function cgroupsV2(parent: string, root: string): Cgroups {
       writeFileSync(join(group(id), 'memory.max'), String(memoryBytes));
       withoutSwap(id);
     },
+    delegate: (id, rootId) => delegateGroup(group(id), rootId),
     pids,
     doom: (id) => {
       writeControl(join(group(id), 'pids.max'), '0');

@@ -29,6 +29,11 @@ export interface Cgroups {
   limits(limits: Limits): OciLimits;
   /** Applies new limits to a running sandbox. Throws when memory cannot shrink below what is in use. */
   update(id: string, limits: Limits): void;
+  /**
+   * Gives root inside its part of the version 2 hierarchy, so that container engines run there. Not of version 1, where nothing bounds
+   * the number of groups. @param rootId host id of root inside
+   */
+  delegate(id: string, rootId: number): void;
   /** Host pids in the sandbox's group. */
   pids(id: string): number[];
   /**

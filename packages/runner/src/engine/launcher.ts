@@ -99,6 +99,7 @@ export class Launcher {
       answered.catch(() => {}); // judged below, also when the runtime fails first
       const pid = await this.#parts.runtime.run({ id, bundleDir: dir, pidFile: join(dir, 'pid'), listenFd, consoleFd });
       input.mark('runtime');
+      this.#parts.cgroups.delegate(id, input.slot.idBase);
       const init = this.#watch(pid);
       void init.process.ended.then((status) => ending.abort(new Error(`init ended with ${describeStatus(status) ?? 'an unknown status'}`)));
       await input.onRunning(init);
