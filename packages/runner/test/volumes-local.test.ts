@@ -3,6 +3,8 @@ import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, sta
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BtrfsDisks, DirectoryDisks } from '../src/storage/index.ts';
+import { createSubvolume } from '../src/storage/btrfs.ts';
+import { withDirectory } from '../src/storage/pool.ts';
 import { LocalVolumes } from '../src/volumes/index.ts';
 import { StorageBed } from './storage-bed.ts';
 
@@ -68,7 +70,9 @@ for (const [name, Driver] of [['btrfs', BtrfsDisks], ['directory', DirectoryDisk
 
     it('that a killed runner was making or deleting are gone after the next start', async () => {
       const id = randomUUID();
-      mkdirSync(join(disks.poolDir, 'volumes/new', id));
+      const making = join(disks.poolDir, 'volumes/new');
+      if (name === 'btrfs') withDirectory(making, (fd) => createSubvolume(fd, id));
+      else mkdirSync(join(making, id));
       mkdirSync(join(disks.poolDir, 'volumes/trash/-x'));
       await volumes.close();
       await open();
