@@ -253,7 +253,7 @@ describe('push access', () => {
     expect(Math.abs(Date.parse(reply.body.expiresAt) - before - 3_600_000)).toBeLessThan(60_000);
     const again = await get();
     expect([again.body.registryId, again.body.username === reply.body.username]).toEqual([reply.body.registryId, false]);
-    for (const [host, shown] of [['localhost', 'localhost'], ['box', 'box:80'], ['1.2.3.4', '1.2.3.4'], ['BOX.Lan:80', 'box.lan'], ['evil" realm="x', 'localhost:3000'], ['[::1]:3000', '[::1]:3000']] as const) {
+    for (const [host, shown] of [['localhost', 'localhost'], ['box', 'box:80'], ['1.2.3.4', '1.2.3.4'], ['BOX.Lan:80', 'box.lan'], ['evil" realm="x', 'localhost:3000'], ['host:99999', 'localhost:3000'], ['[::1]:3000', '[::1]:3000']] as const) {
       expect((await get({ headers: { host } })).body.registryUrl, host).toBe(shown);
     }
   });

@@ -25,13 +25,13 @@ const segment = text.map((value) => encodeURIComponent(value.toWellFormed())).fi
 const json = fc.oneof(fc.jsonValue(), text, fc.double({ noNaN: true, noDefaultInfinity: true }), fc.integer());
 
 const NAMES = ['name', 'permissions', 'expiresAt', 'snapshot', 'target', 'user', 'env', 'labels', 'public', 'cpu', 'memory', 'autoStopInterval', 'autoArchiveInterval', 'autoDeleteInterval',
-  'ttlMinutes', 'networkBlockAll', 'networkAllowList', 'volumes', 'buildInfo', 'secrets', 'gpuType'];
+  'ttlMinutes', 'networkBlockAll', 'networkAllowList', 'volumes', 'buildInfo', 'secrets', 'gpuType', 'url', 'username', 'password', 'project'];
 const QUERY = ['page', 'limit', 'sort', 'order', 'name', 'cursor', 'labels', 'states', 'snapshots', 'regionIds', 'minCpu', 'maxDiskGiB', 'isPublic', 'createdAtAfter', 'lastEventBefore',
   'autoDestroyAtBefore', 'sourceSandboxId', 'id', 'force', 'expiresInSeconds', 'includeErroredDeleted', 'sandboxClasses'];
 
 const path = fc.oneof(
-  fc.constantFrom('/snapshots', '/sandbox', '/sandbox/paginated', '/api-keys', '/regions', '/users/me', '/organizations'),
-  fc.tuple(fc.constantFrom('/snapshots/', '/sandbox/', '/api-keys/', '/regions/', '/organizations/', '/organizations/ORG/', '/nothing/'), segment).map(([base, last]) => base + last),
+  fc.constantFrom('/snapshots', '/sandbox', '/sandbox/paginated', '/api-keys', '/regions', '/users/me', '/organizations', '/docker-registry', '/docker-registry/registry-push-access'),
+  fc.tuple(fc.constantFrom('/snapshots/', '/sandbox/', '/api-keys/', '/regions/', '/docker-registry/', '/organizations/', '/organizations/ORG/', '/nothing/'), segment).map(([base, last]) => base + last),
   fc.tuple(segment, fc.constantFrom('/ports/3000/preview-url', '/ports/3000/signed-preview-url', '/toolbox-proxy-url', '/signing-key', '/build-logs-url', '/start', '/stop', '/labels', '/network-settings'))
     .map(([id, tail]) => `/sandbox/${id}${tail}`),
   fc.tuple(segment, segment).map(([id, port]) => `/sandbox/${id}/ports/${port}/preview-url`),

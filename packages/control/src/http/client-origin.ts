@@ -28,8 +28,9 @@ export function createClientOrigin({ trustedProxies, publicUrl }: Pick<PaddockCo
     const proto = forwarded('x-forwarded-proto')?.toLowerCase();
     // Without a word from a proxy: https only ever comes from one, and then under the public name.
     const scheme = proto === 'http' || proto === 'https' ? proto : host === known.host ? known.protocol.slice(0, -1) : 'http';
-    const { origin, host: shown } = new URL(`${scheme}://${host}`);
-    return { origin, host: shown };
+    // A port of 99999 or an address of 1.2.3.999 only shows here.
+    const url = URL.canParse(`${scheme}://${host}`) ? new URL(`${scheme}://${host}`) : known;
+    return { origin: url.origin, host: url.host };
   };
 }
 
