@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { layoutOf, type PaddockConfig } from '@paddock/contract';
 import { isSecret, resolveConfig, type Setting, SETTINGS } from './config/index.ts';
 import { describeReport, examine } from './doctor/index.ts';
+import { buildImage, listImages, removeImage } from './images/index.ts';
 import { describeTrace, destroyInstance, stopInstance } from './instance/index.ts';
 import { runningInstance } from './supervisor/state-file.ts';
 import { up } from './supervisor/up.ts';
@@ -13,6 +14,8 @@ declare const PADDOCK_VERSION: string;
 interface Invocation {
   readonly config: PaddockConfig;
   readonly switches: Readonly<Record<string, unknown>>;
+  /** Arguments that are no options. */
+  readonly words: readonly string[];
 }
 
 const program = new Command('paddock')
@@ -53,15 +56,35 @@ command('destroy', 'stop the server and remove its sandboxes, network and data f
   .option('--yes', 'do it')
   .option('--keep-data', 'keep the data directory');
 
+const images = program.command('images').description('images that Paddock ships, on a running server (root)');
+
+command('list', 'say which images there are', 'place', async ({ config }) => {
+  for (const line of await listImages(layoutOf(config.dataDir, config.runRoot))) console.log(line);
+  return 0;
+}, images);
+
+command('build', 'make an image that Paddock ships and follow the build', 'place', ({ config, switches, words: [name = ''] }) => {
+  const as = typeof switches['as'] === 'string' ? switches['as'] : name;
+  return buildImage(layoutOf(config.dataDir, config.runRoot), name, as, (text) => void process.stdout.write(text));
+}, images)
+  .argument('<name>', 'folder of images/')
+  .option('--as <name>', 'call the result so (default: like the folder)');
+
+command('remove', 'remove an image; sandboxes made from it keep it', 'place', async ({ config, words: [name = ''] }) => {
+  await removeImage(layoutOf(config.dataDir, config.runRoot), name);
+  return 0;
+}, images).argument('<name>');
+
 await program.parseAsync();
 
 /**
  * Adds a command. Its action gets settings that are valid and returns the exit status.
  * @param settings `every`: all of them; `place`: those that tell which instance is meant
+ * @param parent of a command with two words
  */
-function command(name: string, summary: string, settings: 'every' | 'place', action: (invocation: Invocation) => number | Promise<number>): Command {
+function command(name: string, summary: string, settings: 'every' | 'place', action: (invocation: Invocation) => number | Promise<number>, parent: Command = program): Command {
   const rows = Object.values(SETTINGS).filter((setting) => settings === 'every' || [SETTINGS.dataDir, SETTINGS.runRoot].includes(setting));
-  const built = program.command(name).description(summary).option('--config <file>', 'TOML file with settings [PADDOCK_CONFIG] (default: /etc/paddock/paddock.toml if it exists)');
+  const built = parent.command(name).description(summary).option('--config <file>', 'TOML file with settings [PADDOCK_CONFIG] (default: /etc/paddock/paddock.toml if it exists)');
   for (const row of rows) if (row.flag !== null) built.addOption(new Option(`${row.flag} ${row.shape}`, describeSetting(row)));
   if (settings === 'every') built.addHelpText('after', `\nOnly in the environment or the file (arguments can be read by every user):\n${rows.filter(isSecret).map((row) => `  ${row.env}  ${row.help}. TOML: ${row.toml}`).join('\n')}\n\nA flag wins over the environment, the environment over the file.`);
   return built.action(async () => {
@@ -74,7 +97,7 @@ function command(name: string, summary: string, settings: 'every' | 'place', act
       return;
     }
     try {
-      process.exitCode = await action({ config: resolved.config, switches: options });
+      process.exitCode = await action({ config: resolved.config, switches: options, words: built.args });
     } catch (error) {
       console.error(`paddock: ${error instanceof Error ? error.message : String(error)}`);
       process.exitCode = 1;

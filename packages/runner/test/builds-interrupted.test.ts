@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, utimesSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunnerImage } from '@paddock/contract';
 import { ORGANIZATION, build, logOf, sourceOf } from './builds-support.ts';
@@ -78,8 +78,14 @@ describe('a build that is interrupted', () => {
     expect((await runner.ask<RunnerImage>('GET', '/v1/images/build-stopped')).status).toBe(404);
   });
 
-  it('leaves one disk for each organization: its cache', () => {
+  it('leaves one disk for each organization, its cache, which goes when it was not used for a week', async () => {
     expect(readdirSync(`${pool()}/disks`).filter((id) => id.includes(ORGANIZATION))).toEqual([`build-${ORGANIZATION}`]);
+    const eightDaysAgo = new Date(Date.now() - 8 * 86_400_000);
+    utimesSync(`${pool()}/disks/build-${ORGANIZATION}`, eightDaysAgo, eightDaysAgo);
+    await runner.stop();
+    await runner.start();
+    expect(readdirSync(`${pool()}/disks`).filter((id) => id.includes(ORGANIZATION))).toEqual([]);
+    await runner.ready();
   });
 });
 
