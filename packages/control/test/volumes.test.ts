@@ -203,19 +203,21 @@ test('a volume that cannot be made says why, and can be deleted', async () => {
   expect((await drop(volume.id)).status).toBe(200);
 });
 
-test('what a killed process or an absent runner left is finished, what no row knows is removed, what is lost is said', async () => {
+test('what a killed process or an absent runner left is finished, what no row knows is kept, what is lost is said', async () => {
   const [kept, lost, half, going, used] = [await create('kept'), await create('lost'), await create('half'), await create('going'), await create('used')];
   const { id } = await plane.create({ volumes: [{ volumeId: used.id, mountPath: '/v' }] });
+  const [stranger, deleted] = [randomUUID(), await create()];
+  await sql(`update volumes set state = 'deleted' where id = $1`, [deleted.id]);
   socket.close();
   await plane.close();
   plane.runner.volumes.delete(lost.id);
   plane.runner.volumes.delete(half.id);
-  const orphan = randomUUID();
-  plane.runner.volumes.add(orphan);
+  plane.runner.volumes.add(stranger);
   plane = await startPlane(plane.config.databaseUrl!, { earlier: plane });
   await until(async () => (await get(lost.id)).body.state === 'error', 'the loss is recorded');
   expect((await get(lost.id)).body.errorReason).toContain('no longer exists');
-  await until(() => !plane.runner.volumes.has(orphan), 'the orphan is removed');
+  await until(() => !plane.runner.volumes.has(deleted.id), 'what should be deleted is removed');
+  expect(plane.runner.volumes).toContain(stranger);
   expect((await get(kept.id)).body.state).toBe('ready');
   await until(async () => (await get(half.id)).body.state === 'error', 'and this one');
   await sql(`update volumes set state = 'creating', error_reason = null where id = $1`, [half.id]);

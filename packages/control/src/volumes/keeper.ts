@@ -84,7 +84,7 @@ export class VolumeKeeper {
     }
   }
 
-  /** @returns null: nothing to do, or not now */
+  /** @returns null: nothing to do, or not yet */
   async #step(row: VolumeRow): Promise<{ readonly trigger: Trigger; readonly reason: string | null } | null> {
     const { db, runner } = this.#deps;
     switch (row.state) {
@@ -130,14 +130,15 @@ export class VolumeKeeper {
 
   async #compare(): Promise<void> {
     const { db, runner, log } = this.#deps;
-    // The runner first: a row is written before its volume is made, so what has no row afterwards really is nobody's.
+    // The runner first: a row is written before its volume is made, so what has no row afterwards really has none.
     const listed = await runner.volumes();
     if (!listed.ok) return;
     const ids = listed.value.map(({ id }) => id);
-    const known = new Set((await db.query(knownVolumes(ids))).map(({ id }) => id));
-    for (const id of ids.filter((id) => !known.has(id))) {
-      const removed = await runner.removeVolume(id);
-      log.info({ volumeId: id, removed: removed.ok }, 'removed a volume that no row knows');
+    const known = new Map((await db.query(knownVolumes(ids))).map(({ id, deleted }) => [id, deleted]));
+    for (const id of ids) {
+      if (known.get(id)) await runner.removeVolume(id);
+      // None is ever made without a row: this database is not the one that its owner wrote to. Work is kept until somebody decides.
+      else if (!known.has(id)) log.warn({ volumeId: id }, 'the runner has a volume that this database does not know; it is kept');
     }
     const there = new Set(ids);
     for (const { id } of await db.query(readyVolumes)) if (!there.has(id)) await this.#restoreOrReport(id);

@@ -73,9 +73,9 @@ export const pendingVolumes = plan<{ id: string }>('volumes_pending', `select id
 /** Rows whose data should be on a runner. */
 export const readyVolumes = plan<{ id: string }>('volumes_ready', `select id from volumes where state = 'ready'`);
 
-/** Of these ids, those that have a row which is not deleted. */
-export const knownVolumes = (ids: readonly string[]) => plan<{ id: string }>('volumes_known', `
-  select id from volumes where id = any($1::uuid[]) and state <> 'deleted'`, [ids]);
+/** Of these ids, those that have a row. */
+export const knownVolumes = (ids: readonly string[]) => plan<{ id: string; deleted: boolean }>('volumes_known', `
+  select id, state = 'deleted' as deleted from volumes where id = any($1::uuid[])`, [ids]);
 
 /**
  * For statements that give volumes to a sandbox: as many rows as volumes can be had, held until the statement's end so that
