@@ -35,6 +35,8 @@ export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Overrides the computed one: multipart objects have an ETag of their own kind. */
   readonly etag?: string;
+  /** What the content's md5 must be, in hex: another is a BlobError BAD_DIGEST and nothing is stored. The directory's driver needs it for the ETag anyway. */
+  readonly md5?: string;
   /** Refuses with BlobError BLOB_EXISTS when the key has a blob; of two at once one wins. */
   readonly ifAbsent?: boolean;
 }
@@ -65,7 +67,7 @@ export interface BlobPage {
   readonly next: string | null;
 }
 
-export type BlobErrorCode = 'INVALID_KEY' | 'NO_SUCH_BLOB' | 'BLOB_EXISTS' | 'STORE_FULL' | 'STORE_FAILED';
+export type BlobErrorCode = 'INVALID_KEY' | 'NO_SUCH_BLOB' | 'BLOB_EXISTS' | 'BAD_DIGEST' | 'STORE_FULL' | 'STORE_FAILED';
 
 export class BlobError extends Error {
   readonly code: BlobErrorCode;

@@ -57,6 +57,14 @@ test('a body that fails stores nothing, leaves the blob that was there and no fi
   expect(entries(store.root, 'tmp')).toEqual([]);
 });
 
+test('content of another md5 than the expected one is not stored', async () => {
+  await using store = diskStore();
+  await expect(putText(store.blobs, 'k', 'content', { md5: md5('other') })).rejects.toMatchObject({ code: 'BAD_DIGEST' });
+  await expect(putText(store.blobs, 'k', 'content', { md5: md5('other'), etag: 'given' })).rejects.toMatchObject({ code: 'BAD_DIGEST' });
+  expect(await store.blobs.head('k')).toBeNull();
+  expect(await putText(store.blobs, 'k', 'content', { md5: md5('content'), etag: 'given' })).toMatchObject({ etag: 'given' });
+});
+
 test('ifAbsent lets exactly one of many through', async () => {
   await using store = diskStore();
   const tries = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => putText(store.blobs, 'lock', `writer ${i}`, { ifAbsent: true })));

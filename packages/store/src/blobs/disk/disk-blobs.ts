@@ -298,8 +298,8 @@ export class DiskBlobs implements Blobs {
 }
 
 /** Streams content and footer into the file. */
-async function writeBlob(file: FileHandle, body: Readable, { contentType, metadata, etag }: PutOptions): Promise<Footer> {
-  const md5 = etag === undefined ? createHash('md5') : null;
+async function writeBlob(file: FileHandle, body: Readable, { contentType, metadata, etag, md5: wanted }: PutOptions): Promise<Footer> {
+  const md5 = etag === undefined || wanted !== undefined ? createHash('md5') : null;
   let size = 0;
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
@@ -313,7 +313,9 @@ async function writeBlob(file: FileHandle, body: Readable, { contentType, metada
     await writeAll(file, waiting);
     [waiting, waitingBytes] = [[], 0];
   }
-  const footer: Footer = { size, etag: etag ?? md5!.digest('hex'), modified: Date.now(), type: contentType ?? null, meta: metadata ?? {} };
+  const digest = md5?.digest('hex') ?? '';
+  if (wanted !== undefined && digest !== wanted) throw new BlobError('BAD_DIGEST', `The md5 of the content is ${digest} and not ${wanted}`);
+  const footer: Footer = { size, etag: etag ?? digest, modified: Date.now(), type: contentType ?? null, meta: metadata ?? {} };
   await writeAll(file, [...waiting, encodeFooter(footer)]);
   return footer;
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { ObjectAccess } from '@paddock/contract';
 import { BlobError, type BlobInfo, type BlobPage, type Blobs, type ByteRange, checkKey, type ListOptions, type PutOptions } from '../../blobs/blobs.ts';
@@ -44,7 +45,7 @@ export class S3Blobs implements Blobs {
   async put(key: string, body: Readable, options: PutOptions = {}): Promise<BlobInfo> {
     checkKey(this.#prefix + key);
     try {
-      return await this.#put(key, body, options);
+      return await this.#put(key, options.md5 === undefined ? body : Readable.from(verified(body, options.md5), { objectMode: false }), options);
     } finally {
       body.destroy();
     }
@@ -288,6 +289,16 @@ async function* partsOf(body: Readable): AsyncGenerator<Buffer> {
     bytes += rest.length;
   }
   if (bytes > 0) yield Buffer.concat(waiting);
+}
+
+async function* verified(body: Readable, wanted: string): AsyncGenerator<Buffer> {
+  const md5 = createHash('md5');
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    md5.update(chunk);
+    yield chunk;
+  }
+  const digest = md5.digest('hex');
+  if (digest !== wanted) throw new BlobError('BAD_DIGEST', `The md5 of the content is ${digest} and not ${wanted}`);
 }
 
 async function* prepended<T>(first: readonly T[], rest: AsyncIterable<T>): AsyncGenerator<T> {

@@ -53,7 +53,7 @@ export async function putPart(exchange: Exchange): Promise<void> {
   const number = partNumber(request);
   const upload = openUpload(request, authenticated);
   exchange.continueBody();
-  const info = await blobs.put(partKey(id, number), upload.stream);
+  const info = await blobs.put(partKey(id, number), upload.stream, { md5: upload.md5 });
   await keepIfOpen(exchange, id, number);
   sendEmpty(exchange, 200, { etag: `"${info.etag}"`, ...checksumHeaders(upload.checksums) });
 }

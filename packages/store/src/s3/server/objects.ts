@@ -41,7 +41,7 @@ export async function putObject(exchange: Exchange): Promise<void> {
   const options = objectOptions(request, upload.checksums);
   if (ifAbsent && (await blobs.head(request.key))) throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-None-Match' });
   exchange.continueBody();
-  const info = await blobs.put(request.key, upload.stream, { ...options, ifAbsent });
+  const info = await blobs.put(request.key, upload.stream, { ...options, ifAbsent, md5: upload.md5 });
   sendEmpty(exchange, 200, { etag: `"${info.etag}"`, ...checksumHeaders(upload.checksums) });
 }
 
