@@ -16,6 +16,8 @@ export default defineConfig({
         extends: true,
         test: { name: 'server', include: ['e2e/{sdk,isolation,python,ssh,registry,snapshots,volumes,archive}/**/*.test.ts'], globalSetup: ['e2e/support/global-setup.ts'], testTimeout: 60_000, hookTimeout: 300_000 },
       },
+      // By `npm run test:images` alone: gigabytes of downloads.
+      { extends: true, test: { name: 'images', include: ['e2e/images/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 3_600_000 } },
       // The first server on a machine makes the image, which takes minutes.
       { extends: true, test: { name: 'chaos', include: ['e2e/chaos/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 900_000 } },
     ],
