@@ -36,6 +36,9 @@ test('what a sandbox makes of its cgroups is bounded, and its limits stay out of
   await withSandbox(sdk, {}, async (sandbox) => {
     const made = await root(sandbox, `${OWN_CGROUPS}; cd /sys/fs/cgroup; mkdir a && echo $$ > a/cgroup.procs; for i in $(seq 1 1200); do mkdir g$i 2> /dev/null; done; ls -d a g* | wc -l`);
     expect(Number(made)).toBe(1000);
+    // Fifteen levels of long names, of which ten are made; and a name that is no text. Both must go with the sandbox.
+    const long = 'n'.repeat(250);
+    expect(await root(sandbox, `cd /sys/fs/cgroup; rmdir g*; for i in $(seq 1 15); do mkdir ${long} 2> /dev/null && cd ${long} || break; done; pwd | tr -cd / | wc -c; cd /sys/fs/cgroup; mkdir "$(printf "\\377\\376")"; find . -mindepth 1 -maxdepth 1 -type d | wc -l`)).toBe('13\n3\n');
     for (const file of ['cgroup.max.descendants', 'cgroup.max.depth', 'cgroup.freeze', 'memory.max', 'pids.max', 'cpu.max']) {
       expect(await root(sandbox, `cd /sys/fs/cgroup; test -e ${file} || exit 0; echo max 2> /dev/null > ${file} || echo refused`)).toMatch(/^(refused\n)?$/);
     }

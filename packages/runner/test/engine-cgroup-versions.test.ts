@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -52,6 +52,25 @@ describe('cgroup v2', () => {
     expect(cgroups.pids('a')).toEqual([12, 13, 14]);
     expect(cgroups.list()).toEqual(['a']);
     expect(cgroups.version).toBe('v2');
+  });
+
+  it('lets root inside make groups, few and not deep, and leaves the limits to the host', () => {
+    const cgroups = openCgroups('paddock-x', line(root, 'cgroup2', 'rw'));
+    const files = ['cgroup.max.descendants', 'cgroup.max.depth', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control', 'memory.max', 'pids.max', 'cgroup.freeze'];
+    const dir = group(join(root, 'paddock-x', 'a'), Object.fromEntries(files.map((name) => [name, ''])));
+    cgroups.delegate('a', 70_000);
+    const owned = ['.', ...files].filter((name) => statSync(join(dir, name)).uid === 70_000);
+    expect(owned).toEqual(['.', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control']);
+    expect(['cgroup.max.descendants', 'cgroup.max.depth'].map((name) => readFileSync(join(dir, name), 'utf8'))).toEqual(['1000', '10']);
+    cgroups.delegate('gone', 70_000);
+  });
+
+  it('removes groups whose names are no text', () => {
+    const cgroups = openCgroups('paddock-x', line(root, 'cgroup2', 'rw'));
+    mkdirSync(join(root, 'paddock-x', 'a'), { recursive: true });
+    mkdirSync(Buffer.concat([Buffer.from(join(root, 'paddock-x', 'a/')), Buffer.from([0xff, 0xfe])]));
+    expect(cgroups.remove('a')).toBe(true);
+    expect(existsSync(join(root, 'paddock-x', 'a'))).toBe(false);
   });
 
   it('removes a group and those inside it', () => {

@@ -1,7 +1,7 @@
 /** File-level helpers shared by the cgroup versions. */
 import { chownSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
@@ -9,7 +9,7 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Contents of a control file; empty when the group is gone. */
-export function readControl(path: string): string {
+export function readControl(path: string | Buffer): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
@@ -19,35 +19,52 @@ export function readControl(path: string): string {
 }
 
 export function subgroups(group: string): string[] {
+  return rawSubgroups(Buffer.from(group)).map((path) => basename(path.toString()));
+}
+
+/** Paths as bytes: a sandbox gives its groups names that need be no text. */
+function rawSubgroups(group: Buffer): Buffer[] {
   try {
-    return readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    const entries = readdirSync(group, { withFileTypes: true, encoding: 'buffer' });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => inside(group, name));
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
   }
 }
 
+const inside = (group: Buffer, name: Uint8Array): Buffer => Buffer.concat([group, Buffer.from('/'), name]);
+
 /** Pids of the group and all groups below it. */
 export function pidsBelow(group: string): number[] {
-  const own = readControl(join(group, 'cgroup.procs')).split('\n').filter(Boolean).map(Number);
-  return [...own, ...subgroups(group).flatMap((name) => pidsBelow(join(group, name)))];
+  const below = (path: Buffer): number[] => {
+    const own = readControl(inside(path, Buffer.from('cgroup.procs'))).split('\n').filter(Boolean).map(Number);
+    return [...own, ...rawSubgroups(path).flatMap(below)];
+  };
+  return below(Buffer.from(group));
 }
 
 /** Removes a group and those below it. @returns false when a process still keeps one of them */
 export function removeGroup(group: string): boolean {
-  for (const name of subgroups(group)) if (!removeGroup(join(group, name))) return false;
-  try {
-    rmdirSync(group);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return true;
-    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
-    throw error;
-  }
+  const remove = (path: Buffer): boolean => {
+    for (const one of rawSubgroups(path)) if (!remove(one)) return false;
+    try {
+      rmdirSync(path);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return true;
+      if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+      throw error;
+    }
+  };
+  return remove(Buffer.from(group));
 }
 
 /** Groups that a sandbox may make below its own: more than a hundred containers need, few enough for the host to bear from every sandbox. */
 const NESTED_GROUPS = 1_000;
+
+/** And how deep: Kubernetes nests four. With names of 255 bytes a path stays below the kernel's limit of 4,096, so that all can be removed. */
+const NESTED_DEPTH = 10;
 
 /** What the kernel's documentation has a delegate own: the limits of the group itself stay the host's. */
 const DELEGATED = ['.', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'] as const;
@@ -56,6 +73,7 @@ const DELEGATED = ['.', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_contro
 export function delegateGroup(group: string, id: number): void {
   try {
     writeFileSync(join(group, 'cgroup.max.descendants'), String(NESTED_GROUPS));
+    writeFileSync(join(group, 'cgroup.max.depth'), String(NESTED_DEPTH));
     for (const name of DELEGATED) chownSync(join(group, name), id, id);
   } catch (error) {
     if (!isMissing(error)) throw error;
