@@ -1,17 +1,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { layoutOf } from '@paddock/contract';
 import '../sdk/support.ts';
 
-/** Looks every 50 ms. */
-export async function until(isTrue: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
-  for (const deadline = Date.now() + timeoutMs; !(await isTrue()); await sleep(50)) {
-    if (Date.now() > deadline) throw new Error(`it did not come true within ${timeoutMs} ms: ${String(isTrue)}`);
-  }
-}
+export { until } from './wait.ts';
 
 async function query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = [], socketDir = inject('postgresSocketDir')): Promise<Row[]> {
   const client = new pg.Client({ host: socketDir, user: 'paddock', database: 'paddock' });

@@ -29,7 +29,7 @@ describe('an archive', () => {
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
   const packed = (signal = never) => pack({ sandboxId: ID, image: 'slim', upper, allowanceBytes: 7, blobs, signal, onProgress: () => undefined });
-  const restore = async (digest: string) => unpack(blobs, await readManifest(blobs, ID, digest, never), back, never, () => undefined);
+  const restore = async (digest: string) => unpack(blobs, await readManifest(blobs, ID, digest), back, never, () => undefined);
 
   it('brings back all that an overlay\'s upper directory can have', async () => {
     mkdirSync(join(upper, 'dir'), { mode: 0o2751 });
@@ -70,7 +70,7 @@ describe('an archive', () => {
     expect(getXattr(join(back, 'opaque'), 'trusted.overlay.origin')).toBeNull();
     expect(getXattr(join(back, 'program'), 'security.capability')).toEqual(getXattr(join(upper, 'program'), 'security.capability'));
     expect(getXattr(join(back, 'dir/file'), 'user.note')?.toString()).toBe('kept');
-    expect((await readManifest(blobs, ID, sha256, never)).allowanceBytes).toBe(7);
+    expect((await readManifest(blobs, ID, sha256)).allowanceBytes).toBe(7);
   });
 
   it('of an empty disk is one too', async () => {

@@ -1,6 +1,5 @@
 /** Small helps for reading and writing objects that are checked by digest. */
 import { webcrypto } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Blobs } from '@paddock/store';
 import { MAX_MANIFEST_BYTES } from './manifest.ts';
 
@@ -21,21 +20,6 @@ export async function readWhole(blobs: Blobs, key: string, limit = MAX_MANIFEST_
     chunks.push(chunk);
   }
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
-}
-
-/** A blip must not throw away the gigabytes before it; an outage is for the caller to wait out. */
-const PAUSES_MS = [200, 1_000, 3_000];
-
-export async function withTries<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
-  for (const pauseMs of PAUSES_MS) {
-    try {
-      return await act();
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-      await sleep(pauseMs, undefined, { signal });
-    }
-  }
-  return act();
 }
 
 const FINAL = new Set(['STORE_FULL', 'INVALID_KEY', 'NO_SUCH_BLOB', 'BLOB_EXISTS']);

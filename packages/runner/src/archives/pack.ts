@@ -6,7 +6,7 @@ import { constants, zstdCompress } from 'node:zlib';
 import type { ArchiveSummary } from '@paddock/contract';
 import type { Blobs } from '@paddock/store';
 import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256, withTries } from './objects.ts';
+import { readWhole, sha256 } from './objects.ts';
 import { packTree } from './tar.ts';
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -42,7 +42,7 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   const sending = new Set<Promise<void>>();
   let done = 0;
   let failure: unknown = null;
-  const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece, signal).then((stored) => {
+  const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece).then((stored) => {
     pieces[index] = stored;
     done += stored.tarBytes;
     input.onProgress(done);
@@ -72,7 +72,7 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
     version: 1, sandboxId: input.sandboxId, image: input.image, createdAt: new Date().toISOString(), allowanceBytes: input.allowanceBytes, pieces,
   };
   const text = Buffer.from(JSON.stringify(manifest));
-  await withTries(signal, () => blobs.put(MANIFEST_KEY, Readable.from([text])));
+  await blobs.put(MANIFEST_KEY, Readable.from([text]));
   return verify(blobs, manifest, createHash('sha256').update(text).digest('hex'));
 }
 
@@ -104,10 +104,10 @@ async function verify(blobs: Blobs, manifest: ArchiveManifest, digest: string): 
   return { sha256: digest, storedBytes: storedBytesOf(manifest), diskBytes: tarBytesOf(manifest) };
 }
 
-async function store(blobs: Blobs, index: number, piece: Buffer, signal: AbortSignal): Promise<ArchivePiece> {
+async function store(blobs: Blobs, index: number, piece: Buffer): Promise<ArchivePiece> {
   const packed = await compress(piece, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } });
   const digest = await sha256(packed);
-  await withTries(signal, () => blobs.put(pieceKey(index), Readable.from([packed])));
+  await blobs.put(pieceKey(index), Readable.from([packed]));
   return { size: packed.length, sha256: digest, tarBytes: piece.length };
 }
 

@@ -59,7 +59,7 @@ export class Transfers {
       const { disks } = this.#input;
       const { readManifest, unpack } = await import('./unpack.ts');
       const blobs = await this.#input.openBlobs(access);
-      const manifest = await readManifest(blobs, id, sha256, signal);
+      const manifest = await readManifest(blobs, id, sha256);
       if (manifest.image !== spec.image) throw new RunnerError('INVALID_SPEC', `The archive belongs on the image "${manifest.image}", not on "${spec.image}"`);
       try {
         const upper = await disks.rebuild(id, tarBytesOf(manifest));
@@ -117,7 +117,7 @@ export class Transfers {
 function explain(error: unknown): { reason: string; transient: boolean } {
   const { message, code } = error as Error & { code?: string };
   if (error instanceof RunnerError) return { reason: message, transient: error.code === 'INTERNAL' };
-  if (code === 'STORE_FULL') return { reason: 'The object store is full', transient: false };
+  if (code === 'STORE_FULL' || /\bstore is full\b/i.test(message)) return { reason: 'The object store is full', transient: false };
   if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left on device|Disk quota exceeded/.test(message)) return { reason: 'The runner\'s storage is full', transient: false };
   return { reason: message, transient: isPassing(error) };
 }

@@ -5,7 +5,7 @@ import { zstdDecompress } from 'node:zlib';
 import type { Blobs } from '@paddock/store';
 import { RunnerError } from '../runner-error.ts';
 import { MANIFEST_KEY, parseManifest, pieceKey, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256, withTries } from './objects.ts';
+import { readWhole, sha256 } from './objects.ts';
 import { unpackTree } from './tar.ts';
 
 const decompress = promisify(zstdDecompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -14,8 +14,8 @@ const decompress = promisify(zstdDecompress) as (data: Buffer, options: object) 
 const AHEAD = 3;
 
 /** @throws RunnerError ARCHIVE_DAMAGED when it is not what its digest vouches for */
-export async function readManifest(blobs: Blobs, sandboxId: string, digest: string, signal: AbortSignal): Promise<ArchiveManifest> {
-  const text = await withTries(signal, () => readWhole(blobs, MANIFEST_KEY));
+export async function readManifest(blobs: Blobs, sandboxId: string, digest: string): Promise<ArchiveManifest> {
+  const text = await readWhole(blobs, MANIFEST_KEY);
   if (text === null) throw new RunnerError('ARCHIVE_DAMAGED', 'The archive is not in the object store');
   if (await sha256(text) !== digest) throw new RunnerError('ARCHIVE_DAMAGED', 'The archive is damaged: its manifest is not the one that was written');
   return parseManifest(text.toString('utf8'), sandboxId);
@@ -29,7 +29,7 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
   const fetched: Array<Promise<Buffer>> = [];
   const fetchNext = (index: number): void => {
     if (index >= pieces.length) return;
-    const piece = fetch(blobs, index, pieces[index]!, stop);
+    const piece = fetch(blobs, index, pieces[index]!);
     piece.catch(() => {}); // judged when its turn comes
     fetched[index] = piece;
   };
@@ -54,9 +54,9 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
   }
 }
 
-async function fetch(blobs: Blobs, index: number, piece: ArchivePiece, signal: AbortSignal): Promise<Buffer> {
+async function fetch(blobs: Blobs, index: number, piece: ArchivePiece): Promise<Buffer> {
   const key = pieceKey(index);
-  const packed = await withTries(signal, () => readWhole(blobs, key, piece.size));
+  const packed = await readWhole(blobs, key, piece.size);
   if (packed === null) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is missing`);
   if (packed.length !== piece.size || await sha256(packed) !== piece.sha256) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is not what was stored`);
   return decompress(packed, { maxOutputLength: piece.tarBytes });
