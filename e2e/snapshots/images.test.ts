@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Image } from '@daytona/sdk';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { client, SDKS, unique, type Sandbox } from '../sdk/support.ts';
 import { Mirror } from './mirror.ts';
 
@@ -15,6 +15,8 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'paddock-images-'));
   await mirror.start();
   await mirror.publish('library/debian:13');
+  // Debian's pip, which this tree has, cannot replace itself; the one of the real image can.
+  await mirror.publish('library/python:3.12.10-slim-bookworm', { Env: ['PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'PIP_IGNORE_INSTALLED=1'] });
 });
 afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
@@ -41,7 +43,8 @@ test('files, directories, env, workdir, commands, entrypoint and raw instruction
     .addLocalFile(join(dir, 'one.txt'), '/data/one.txt')
     .addLocalDir(join(dir, 'tree'), '/data/tree')
     .env({ GREETING: 'hello "there"' })
-    .runCommands('echo made > /made', ['sh', '-c', 'echo "$GREETING" > /greeted'])
+    .runCommands('echo made > /made', ['touch', '/several words'])
+    .runCommands('echo "$GREETING" > /greeted')
     .dockerfileCommands(['RUN chmod 4755 /made && ln -s /made /linked'])
     .workdir('/data')
     .entrypoint(['/bin/sh', '-c', 'echo started > /tmp/entry; exec sleep infinity'])
@@ -52,7 +55,7 @@ test('files, directories, env, workdir, commands, entrypoint and raw instruction
     expect(logs).toContain('echo made > /made');
     expect(await run(sandbox, 'cat /data/one.txt /data/tree/deep/two.txt')).toBe('firstsecond');
     expect(await run(sandbox, 'echo "$GREETING"; cat /greeted; pwd')).toBe('hello "there"\nhello "there"\n/data');
-    expect(await run(sandbox, 'stat -c %a /made; readlink /linked')).toBe('4755\n/made');
+    expect(await run(sandbox, 'stat -c %a /made; readlink /linked; ls -d "/several words"')).toBe('4755\n/made\n/several words');
     await expect.poll(() => run(sandbox, 'cat /tmp/entry')).toBe('started');
   });
 }, 300_000);
@@ -69,6 +72,14 @@ test('a Dockerfile with its context, several stages and a user', async () => {
     expect(sandbox.user).toBe('worker');
   });
 }, 300_000);
+
+test('debianSlim, as the documentation begins', async () => {
+  // The tree that the mirror calls so has no compiler: what the builder's own steps install comes from Debian.
+  await withImage(Image.debianSlim('3.12').pipInstall(['six==1.17.0']).workdir('/home/daytona'), async (sandbox, logs) => {
+    expect(logs).toContain('FROM python:3.12.10-slim-bookworm');
+    expect(await run(sandbox, 'python3 -c "import six; print(six.__version__)"; pwd; command -v gfortran')).toBe('1.17.0\n/home/daytona\n/usr/bin/gfortran');
+  });
+}, 600_000);
 
 describe('Python packages', () => {
   test('by name, from requirements and from a pyproject', async () => {
@@ -109,7 +120,8 @@ test('a build that fails is an error with the step, its last words and a log tha
   await sandbox.delete();
 }, 300_000);
 
-test('an image that is not there is an error too', async () => {
-  const failure = await daytona.create({ image: 'nobody/nothing:1' }, { timeout: 300, onSnapshotCreateLogs: () => undefined }).then(() => null, (error: Error) => error);
+test('a base image that is not there is an error too', async () => {
+  const image = `localhost:${inject('mirrorPort')}/nobody/nothing:1`;
+  const failure = await daytona.create({ image }, { timeout: 300, onSnapshotCreateLogs: () => undefined }).then(() => null, (error: Error) => error);
   expect(failure?.message).toMatch(/nobody\/nothing/);
 }, 300_000);

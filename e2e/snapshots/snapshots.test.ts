@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Image } from '@daytona/sdk';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { api, client, SDKS, unique, type Sandbox } from '../sdk/support.ts';
 import { Mirror } from './mirror.ts';
 
@@ -100,6 +100,7 @@ test('deleting a snapshot while it is built ends the build', async () => {
   await following;
 }, 300_000);
 
-test('an image that no registry has is an error with a reason', async () => {
-  await expect(daytona.snapshot.create({ name: unique('missing'), image: 'nobody/nothing:1.0' })).rejects.toThrow(/Reason: .*nothing/);
+test('an image that its registry does not have is an error with a reason', async () => {
+  const image = `localhost:${inject('mirrorPort')}/nobody/nothing:1.0`;
+  await expect(daytona.snapshot.create({ name: unique('missing'), image })).rejects.toThrow(/Reason: .*nobody\/nothing/);
 }, 120_000);
