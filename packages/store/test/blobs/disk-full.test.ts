@@ -1,0 +1,32 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DiskBlobs } from '@paddock/store';
+import { expect, test } from 'vitest';
+import { putText, read } from './support.ts';
+
+const reason = process.getuid?.() === 0 ? null : 'a file system of its own size needs root';
+if (reason !== null) console.log(`A full disk is not tested: ${reason}`);
+
+test.skipIf(reason)('a full disk refuses what does not fit, keeps what is there and takes more once there is room', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'paddock-full-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', root]);
+  try {
+    const blobs = new DiskBlobs(root);
+    const content = randomBytes(2_000_000);
+    await putText(blobs, 'fits', content);
+    await expect(putText(blobs, 'does not fit', randomBytes(3_000_000))).rejects.toMatchObject({ code: 'STORE_FULL' });
+    await expect(putText(blobs, 'fits', randomBytes(3_000_000))).rejects.toMatchObject({ code: 'STORE_FULL' });
+    expect(await read(blobs, 'fits')).toEqual(content);
+    expect(await blobs.head('does not fit')).toBeNull();
+    expect(readdirSync(join(root, 'tmp'))).toEqual([]);
+    await blobs.remove('fits');
+    await putText(blobs, 'now', randomBytes(3_000_000));
+    blobs.close();
+  } finally {
+    execFileSync('umount', [root]);
+    rmSync(root, { recursive: true });
+  }
+});
