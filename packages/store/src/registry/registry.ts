@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Blobs } from '../blobs/blobs.ts';
 import { BlobError } from '../blobs/blobs.ts';
 import { Access, scopeOf } from './access.ts';
@@ -56,6 +57,8 @@ export interface Registry {
 /** Deletions come in bursts: a snapshot with all its tags. */
 const SOON_MS = 5_000;
 const DAILY_MS = 24 * 3_600_000;
+/** A collection under way gets this long when the server stops. */
+const STOP_MS = 1_000;
 
 /** An OCI distribution server (specification 1.1) over a blob store. */
 export function createRegistry(options: RegistryOptions): Registry {
@@ -183,7 +186,8 @@ export function createRegistry(options: RegistryOptions): Registry {
       started = false;
       clearTimeout(timer);
       dueMs = Infinity;
-      await running?.catch(() => undefined);
+      // What is not finished goes on at the next start.
+      await Promise.race([running?.catch(() => undefined), sleep(STOP_MS, undefined, { ref: false })]);
     },
     async remove(repository, reference) {
       const digest = await manifests.find(repository, reference);
