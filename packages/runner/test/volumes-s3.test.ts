@@ -70,7 +70,10 @@ it.skipIf(missing)('is shared by sandboxes at once, by subpath, also running one
   expect(await run(a, 'stat -c "%a %U" /data; findmnt -no FSTYPE,OPTIONS /data | grep -o "fuse.rclone\\|nosuid\\|nodev" | sort -u; mkdir -p /data/users/alice && echo one > /data/users/alice/f && stat -c "%a %U" /data/users/alice/f')).toBe('777 nobody\nfuse.rclone\nnodev\nnosuid\n666 nobody');
   const b = await runner.create();
   expect((await runner.ask('PATCH', `/v1/sandboxes/${b.id}`, { volumes: [at(id, '/home/daytona/v', 'users/alice')] })).status).toBe(200);
-  expect(await run(b, 'cat ~/v/f && echo two >> ~/v/f && mv ~/v/f ~/v/g && head -c 6M /dev/zero > ~/v/big')).toBe('one');
+  expect(await run(b, 'cat ~/v/f && echo two >> ~/v/f')).toBe('one');
+  // A file cannot be renamed while it is uploaded.
+  await until(async () => (await blobs.head(`volumes/${id}/users/alice/f`))?.size === 8, 'the change is uploaded');
+  expect(await run(b, 'mv ~/v/f ~/v/g && head -c 6M /dev/zero > ~/v/big')).toBe('');
   expect(await run(a, 'cat /data/users/alice/g; stat -c %s /data/users/alice/big')).toBe('one\ntwo\n6291456');
   expect(daemons()).toHaveLength(1);
   await until(async () => (await stored(id)).includes('users/alice/big'), 'all is uploaded');
@@ -112,6 +115,32 @@ it.skipIf(missing)('says so when its daemon cannot do its work, and is mounted a
   expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('object store')]);
 });
 
+it.skipIf(missing)('keeps hostile names in the volume: in the store, and in what waits on the host for its upload', async () => {
+  const id = await volume();
+  const marker = `marker-${id}`;
+  const a = await runner.create({ volumes: [at(id)] });
+  // rclone writes "/" as U+FF0F and dots as U+FF0E where names must not hold them, and back again.
+  const names = ['\uff0e\uff0e', '\uff0e\uff0e\uff0f\uff0e\uff0e\uff0f\uff0e\uff0e\uff0fmarker', '\uff0ftmp\uff0fmarker', '\u201b\uff0e\uff0e', '\u2400marker', '..marker', '-rmarker', 'a\nmarker', ' marker ', '\\..\\marker', '%2e%2e%2fmarker'].map((name) => name.replace('marker', marker));
+  await runner.exec(a.id, `python3 -c '
+import os
+for name in ${JSON.stringify(names)}:
+  os.makedirs("/data/" + name + ".d/\uff0e\uff0e/\uff0e\uff0e", exist_ok=True)
+  for path in ["/data/" + name, "/data/" + name + ".d/\uff0e\uff0e/\uff0e\uff0e/${marker}"]:
+    try:
+      open(path, "w").write("marker")
+      assert open(path).read() == "marker"
+    except OSError as error: print(path, error)'`);
+  await until(async () => (await stored(id)).length >= 2 * names.length - 2, 'they are uploaded');
+  expect((await stored(id)).filter((key) => key.includes(marker)).length).toBeGreaterThan(names.length);
+  const everything = (await blobs.list('', { limit: 1_000 })).blobs.map(({ key }) => key);
+  expect(everything.filter((key) => !/^volumes\/[0-9a-f-]{36}\/./.test(key))).toEqual([]);
+  expect(everything.filter((key) => key.includes(marker)).every((key) => key.startsWith(`volumes/${id}/`))).toBe(true);
+  const root = `/proc/${runner.pid}/root`;
+  const where = spawnSync('find', ['/tmp', '/etc', '/root', '/run', '/usr', '/var', `${root}${runner.layout.dataDir}`, '-xdev', '-name', `*${marker}*`, '-not', '-path', `*/volumes/s3/${id}/cache/*`, '-not', '-path', `${blobsDir}/*`], { encoding: 'utf8' }).stdout;
+  expect(where).toBe('');
+  await runner.remove(a.id);
+});
+
 it.skipIf(missing)('shows no secret in an argument or a variable, and none to other users of the machine', async () => {
   const id = await volume();
   const a = await runner.create({ volumes: [at(id)] });
@@ -125,9 +154,8 @@ it.skipIf(missing)('shows no secret in an argument or a variable, and none to ot
 });
 
 it.skipIf(missing)('leaves no daemon and no trace on the machine when it is removed', async () => {
-  const id = await volume();
-  const a = await runner.create({ volumes: [at(id)] });
-  await runner.remove(a.id);
+  await runner.create({ volumes: [at(await volume())] });
+  for (const sandbox of await runner.list()) await runner.remove(sandbox.id);
   const { body } = await runner.ask<{ volumes: Array<{ id: string }> }>('GET', '/v1/volumes');
   for (const each of body.volumes) expect((await runner.ask('DELETE', `/v1/volumes/${each.id}`)).status).toBe(204);
   expect(daemons()).toEqual([]);
