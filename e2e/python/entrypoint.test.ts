@@ -20,6 +20,6 @@ async function copyOfDefault(): Promise<void> {
   await client.connect();
   await client.query(`
     insert into snapshots select (jsonb_populate_record(of, $1::jsonb || jsonb_build_object('id', gen_random_uuid()))).*
-    from snapshots of where name = 'daytona-small' limit 1`, [JSON.stringify({ name: SNAPSHOT, entrypoint: ENTRYPOINT })]);
+    from snapshots of where name = 'daytona-small' limit 1 on conflict do nothing`, [JSON.stringify({ name: SNAPSHOT, entrypoint: ENTRYPOINT })]);
   await client.end();
 }
