@@ -6,8 +6,9 @@
  * `--v8-pool-size=1` and `--single-threaded-gc` leave out V8's helper threads: a daemon that idles gains nothing from
  * them, and each costs a stack and a slot of the sandbox's process limit. `--max-semi-space-size=1` (MiB) lets the young
  * generation be collected while buffers of a transfer are still few: 256 MiB pass in constant memory. `--expose-gc` is for
- * giving memory back when it falls quiet. `--no-sparkplug` leaves out baseline code, which takes 0.5 MiB as soon as a command has
- * run and more after many: what is hot is optimised either way, and the rest is interpreted as fast as anybody can tell. `--disable-sigusr1`: a signal from inside must not open a debugger port.
+ * giving memory back when it falls quiet. `--no-sparkplug` leaves out baseline code, 0.5 MiB as soon as a command has run and more
+ * after many; start and commands take as long without it, and what is hot is optimised either way. `--disable-sigusr1`: a signal from
+ * inside must not open a debugger port.
  */
 export const TOOLBOX_NODE_FLAGS: readonly string[] = [
   '--v8-pool-size=1', '--single-threaded-gc', '--max-semi-space-size=1', '--expose-gc', '--no-sparkplug', '--disable-sigusr1',
