@@ -22,6 +22,13 @@ export async function readWhole(blobs: Blobs, key: string, limit = MAX_MANIFEST_
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
 }
 
+/** Rejects when the signal is aborted, so that nobody has to wait for a store that does not answer. */
+export function whenAborted(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  aborted.catch(() => {}); // raced against
+  return aborted;
+}
+
 const FINAL = new Set(['STORE_FULL', 'INVALID_KEY', 'NO_SUCH_BLOB', 'BLOB_EXISTS']);
 
 /** Whether an error of the object store may be gone at the next try. */

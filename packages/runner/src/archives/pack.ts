@@ -6,7 +6,7 @@ import { constants, zstdCompress } from 'node:zlib';
 import type { ArchiveSummary } from '@paddock/contract';
 import type { Blobs } from '@paddock/store';
 import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256 } from './objects.ts';
+import { readWhole, sha256, whenAborted } from './objects.ts';
 import { packTree } from './tar.ts';
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -37,6 +37,7 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   const { blobs, signal } = input;
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
+  const aborted = whenAborted(signal);
   const { stream, ended } = packTree(input.upper, stop);
   const pieces: ArchivePiece[] = [];
   const sending = new Set<Promise<void>>();
@@ -53,18 +54,19 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   try {
     let index = 0;
     for await (const piece of cut(stream)) {
-      while (sending.size >= AT_ONCE) await Promise.race(sending);
+      while (sending.size >= AT_ONCE) await Promise.race([...sending, aborted]);
       signal.throwIfAborted();
       if (failure !== null) break;
       const sent: Promise<void> = send(piece, index++).finally(() => sending.delete(sent));
       sending.add(sent);
     }
-    await Promise.all(sending);
+    await Promise.race([Promise.all(sending), aborted]);
     if (failure !== null) throw failure;
     await ended;
   } catch (error) {
     ending.abort(error);
-    await Promise.allSettled(sending);
+    // What is being sent needs no disk, and is removed with the rest of an archive that is given up.
+    if (!signal.aborted) await Promise.allSettled(sending);
     throw failure ?? error;
   }
   signal.throwIfAborted();
@@ -105,7 +107,7 @@ async function verify(blobs: Blobs, manifest: ArchiveManifest, digest: string): 
 }
 
 async function store(blobs: Blobs, index: number, piece: Buffer): Promise<ArchivePiece> {
-  const packed = await compress(piece, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } });
+  const packed = await compress(piece, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
   const digest = await sha256(packed);
   await blobs.put(pieceKey(index), Readable.from([packed]));
   return { size: packed.length, sha256: digest, tarBytes: piece.length };

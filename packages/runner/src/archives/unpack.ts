@@ -5,7 +5,7 @@ import { zstdDecompress } from 'node:zlib';
 import type { Blobs } from '@paddock/store';
 import { RunnerError } from '../runner-error.ts';
 import { MANIFEST_KEY, parseManifest, pieceKey, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256 } from './objects.ts';
+import { readWhole, sha256, whenAborted } from './objects.ts';
 import { unpackTree } from './tar.ts';
 
 const decompress = promisify(zstdDecompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -25,6 +25,7 @@ export async function readManifest(blobs: Blobs, sandboxId: string, digest: stri
 export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: string, signal: AbortSignal, onProgress: (tarBytes: number) => void): Promise<void> {
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
+  const aborted = whenAborted(signal);
   const { stream, ended } = unpackTree(upper, stop);
   const fetched: Array<Promise<Buffer>> = [];
   const fetchNext = (index: number): void => {
@@ -37,7 +38,7 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
     for (let index = 0; index < AHEAD; index++) fetchNext(index);
     let done = 0;
     for (let index = 0; index < pieces.length; index++) {
-      const data = await fetched[index]!;
+      const data = await Promise.race([fetched[index]!, aborted]);
       delete fetched[index];
       fetchNext(index + AHEAD);
       signal.throwIfAborted();
