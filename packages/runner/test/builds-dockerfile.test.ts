@@ -34,6 +34,39 @@ describe('the base images of a Dockerfile', () => {
   });
 });
 
+describe('a hostile Dockerfile', () => {
+  const MEBI = 2 ** 20;
+  const doubling = Array.from({ length: 60 }, (_, index) => `ARG A${index + 1}=$A${index}$A${index}`).join('\n');
+
+  it.each([
+    ['one long word', `ARG ${'A'.repeat(MEBI)}\nFROM a`],
+    ['flags without end', `FROM a\nRUN ${'--a '.repeat(MEBI / 4)}x`],
+    ['links without end', `FROM a\nCOPY ${'--lin '.repeat(MEBI / 6)}x`],
+    ['blanks without end', `# a=${' '.repeat(MEBI / 2)}x${' '.repeat(MEBI / 2)}x\nFROM a`],
+    ['open quotes', `ARG ${'A="'.repeat(MEBI / 3)}\nFROM a`],
+    ['open heredocs', `FROM a\nRUN ${'<<"A'.repeat(MEBI / 4)}`],
+    ['open braces', `FROM ${'${A-'.repeat(MEBI / 4)}`],
+    ['continued lines', `FROM a\nRUN ${'\\\n#\n'.repeat(MEBI / 4)}`],
+  ])('is read in time that grows with its length: %s', (_, text) => {
+    const since = performance.now();
+    const dockerfile = parseDockerfile(text);
+    problemsOf(dockerfile, PLATFORM);
+    withoutLink(text, dockerfile);
+    // Seconds are no measure of speed: reading it word by word from each letter would take hours.
+    expect(performance.now() - since).toBeLessThan(20_000);
+  });
+
+  it('cannot make its variables grow without bound', () => {
+    expect(problems(`ARG A0=0123456789\n${doubling}\nFROM $A60`)).toBe('its variables make a text that is too long');
+    expect(problems(`ARG A=${'x'.repeat(4_000)}\nFROM ${'$A'.repeat(100_000)}`)).toBe('its variables make a text that is too long');
+  });
+
+  it('has bounds in instructions and base images', () => {
+    expect(problems(`FROM a\n${'RUN true\n'.repeat(2_001)}`)).toContain('more than 2000 instructions');
+    expect(problems(`FROM a\n${Array.from({ length: 101 }, (_, index) => `COPY --from=b:${index} x y`).join('\n')}`)).toContain('more than 100 other images');
+  });
+});
+
 describe('what buildah lacks', () => {
   it.each([
     ['FROM a\nCOPY --parents x y', 'line 2: COPY --parents'],

@@ -7,7 +7,7 @@ describe('a build that fails', () => {
   let storage: ObjectStorage;
 
   beforeAll(async () => {
-    [runner, storage] = await Promise.all([bootRunner(limitBuilds({ memoryGiB: 0.5, diskGiB: 1 })), objectStorage()]);
+    [runner, storage] = await Promise.all([bootRunner(limitBuilds({ memoryGiB: 0.5, diskGiB: 0.4 })), objectStorage()]);
   });
   afterAll(async () => {
     storage?.close();
@@ -64,14 +64,14 @@ describe('a build that fails', () => {
   });
 
   it('says that its disk is full, and drops the layer cache before it does', async () => {
-    const fill = (mib: number, mark: string): string => `FROM paddock/slim\nRUN head -c ${mib}M /dev/urandom >/${mark}; sync; [ $(stat -c %s /${mark}) = ${mib << 20} ] || { echo no space left on device; exit 1; }`;
-    const { image: tooLarge } = await build(runner, sourceOf(fill(1100, 'a')));
-    expect(tooLarge.reason).toMatch(/failed with exit code 1: .*Disk quota exceeded\nno space left on device\. The disk of a build has 1 GiB$/s);
-    expect((await build(runner, sourceOf(fill(230, 'b')))).image.state).toBe('ready');
-    const { image, log } = await build(runner, sourceOf(fill(230, 'c')));
+    const fill = (mib: number, mark: string): string => `FROM paddock/slim\nRUN head -c ${mib}M /dev/zero >/${mark}; sync; [ $(stat -c %s /${mark}) = ${mib << 20} ] || { echo no space left on device; exit 1; }`;
+    const { image: tooLarge } = await build(runner, sourceOf(fill(450, 'a')));
+    expect(tooLarge.reason).toMatch(/failed with exit code 1: .*Disk quota exceeded\nno space left on device\. The disk of a build has 0.4 GiB$/s);
+    expect((await build(runner, sourceOf(fill(90, 'b')))).image.state).toBe('ready');
+    const { image, log } = await build(runner, sourceOf(fill(90, 'c')));
     expect(image.state).toBe('ready');
     expect(log).toContain('the layer cache is dropped and the build begins anew');
-  });
+  }, 240_000);
 
   it('says that it took too long', async () => {
     await runner.stop();

@@ -14,7 +14,7 @@ import { fetchContexts } from './contexts.ts';
 import { parseDockerfile, stagesOf } from './dockerfile.ts';
 import { DiskFull, takeResult } from './result.ts';
 import { Turns } from './turns.ts';
-import { notesOf, problemsOf, withoutLink } from './unsupported.ts';
+import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, withoutLink } from './unsupported.ts';
 
 export interface BuilderParts extends BuildSandboxParts, BaseParts, CacheParts {
   readonly sandboxes: BuildSandboxParts['sandboxes'];
@@ -55,6 +55,7 @@ export class Builder implements Maker<'build'> {
   }
 
   async make(source: SourceOf<'build'>, context: MakeContext): Promise<MadeImage> {
+    if (Buffer.byteLength(source.dockerfile) > MAX_DOCKERFILE_BYTES) throw new MakeFailed('A Dockerfile has at most one MiB');
     const dockerfile = parseDockerfile(source.dockerfile);
     const problems = problemsOf(dockerfile, PLATFORM);
     if (problems.length > 0) throw new MakeFailed(`This Dockerfile cannot be built: ${problems.join('; ')}`);

@@ -29,7 +29,7 @@ export interface Base {
   readonly line: number;
 }
 
-const DIRECTIVE = /^#\s*([a-z]+)\s*=\s*(.*?)\s*$/i;
+const DIRECTIVE = /^#\s*([a-z]+)\s*=(.*)$/i;
 const HEREDOC = /(?:^|[^<])<<(-?)(["']?)([A-Za-z_][A-Za-z0-9_.]*)\2/g;
 /** Instructions that take heredocs. */
 const WITH_BODIES = new Set(['RUN', 'COPY', 'ADD']);
@@ -38,7 +38,7 @@ export function parseDockerfile(source: string): Dockerfile {
   const lines = source.replace(/^\uFEFF/, '').split(/\r?\n/);
   const directives = new Map<string, string>();
   let at = 0;
-  for (let match; at < lines.length && (match = DIRECTIVE.exec(lines[at]!)) !== null; at++) directives.set(match[1]!.toLowerCase(), match[2]!);
+  for (let match; at < lines.length && (match = DIRECTIVE.exec(lines[at]!)) !== null; at++) directives.set(match[1]!.toLowerCase(), match[2]!.trim());
   const escape = directives.get('escape') === '`' ? '`' : '\\';
   const instructions: Instruction[] = [];
   while (at < lines.length) {
@@ -70,9 +70,10 @@ function split(text: string, line: number): Instruction | null {
   if (text === '') return null;
   const [, name, rest] = /^(\S+)\s*(.*)$/s.exec(text)!;
   const flags: string[] = [];
-  let remaining = rest!;
-  for (let match; (match = /^(--[a-zA-Z][^\s]*)\s*(.*)$/s.exec(remaining)) !== null; remaining = match[2]!) flags.push(match[1]!);
-  return { line, name: name!.toUpperCase(), flags, text: remaining };
+  const option = /(--[a-zA-Z]\S*)\s*/y;
+  let end = 0;
+  for (let match; (match = option.exec(rest!)) !== null; end = option.lastIndex) flags.push(match[1]!);
+  return { line, name: name!.toUpperCase(), flags, text: rest!.slice(end) };
 }
 
 /** Value of a flag, null when it is absent; empty when it is there without one. */
@@ -139,10 +140,10 @@ export function stagesOf({ instructions }: Dockerfile, platform: string): Stages
   return { bases: needed(stages), platforms: stages.flatMap((stage) => stage.platform ?? []) };
 }
 
-/** `NAME=value NAME2 …`; one without a value is left out. */
+/** `NAME=value NAME2 …`; one without a value is left out. Looking behind keeps a long word from being read from each of its letters. */
 function assignments(text: string): Array<[string, string]> {
   const found: Array<[string, string]> = [];
-  for (const [, name, double, single, bare] of text.matchAll(/([A-Za-z_][A-Za-z0-9_]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S*))/g)) {
+  for (const [, name, double, single, bare] of text.matchAll(/(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)=(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S*))/g)) {
     found.push([name!, double ?? single ?? bare ?? '']);
   }
   return found;

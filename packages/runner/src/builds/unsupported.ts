@@ -1,5 +1,6 @@
 /** What Dockerfiles can ask of Docker's own builder and not of buildah 1.39, each with what to do about it. */
-import { flag, stagesOf, type Dockerfile, type Instruction } from './dockerfile.ts';
+import { flag, stagesOf, type Dockerfile, type Instruction, type Stages } from './dockerfile.ts';
+import { TooLong } from './variables.ts';
 
 const INSTRUCTIONS = new Set([
   'ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL', 'MAINTAINER', 'ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL',
@@ -11,8 +12,14 @@ const PATTERN = /\$\{[A-Za-z_][A-Za-z0-9_]*(?:[#%/]|:[^-+?])/;
 /** In these the builder replaces variables. */
 const EXPANDED = new Set(['ADD', 'ARG', 'COPY', 'ENV', 'EXPOSE', 'FROM', 'LABEL', 'ONBUILD', 'STOPSIGNAL', 'USER', 'VOLUME', 'WORKDIR']);
 
+/** Far above what people write; the runner reads it on behalf of all. */
+export const MAX_DOCKERFILE_BYTES = 1024 ** 2;
+const MAX_INSTRUCTIONS = 2_000;
+const MAX_BASES = 100;
+
 /** One sentence a problem; none: buildah can try. @param platform `os/architecture` of this machine */
 export function problemsOf(dockerfile: Dockerfile, platform: string): string[] {
+  if (dockerfile.instructions.length > MAX_INSTRUCTIONS) return [`it has more than ${MAX_INSTRUCTIONS} instructions`];
   const problems: string[] = [];
   const { syntax, instructions } = dockerfile;
   if (syntax !== null && !/^(?:docker\.io\/)?docker\/dockerfile(?:[:@]|$)/.test(syntax)) {
@@ -20,7 +27,15 @@ export function problemsOf(dockerfile: Dockerfile, platform: string): string[] {
   }
   if (!instructions.some(({ name }) => name === 'FROM')) problems.push('it has no FROM');
   for (const instruction of instructions) for (const problem of problemsIn(instruction)) problems.push(`line ${instruction.line}: ${problem}`);
-  for (const wanted of stagesOf(dockerfile, platform).platforms) {
+  let stages: Stages;
+  try {
+    stages = stagesOf(dockerfile, platform);
+  } catch (error) {
+    if (!(error instanceof TooLong)) throw error;
+    return [...problems, 'its variables make a text that is too long'];
+  }
+  if (stages.bases.length > MAX_BASES) problems.push(`it needs more than ${MAX_BASES} other images`);
+  for (const wanted of stages.platforms) {
     if (wanted !== '' && wanted !== platform && wanted !== platform.split('/')[1]) problems.push(`FROM --platform=${wanted}: this machine builds ${platform} alone`);
   }
   return problems;
