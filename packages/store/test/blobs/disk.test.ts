@@ -18,8 +18,8 @@ test('a blob keeps content, size, ETag, type and metadata, also for the next pro
   const again = new DiskBlobs(store.root);
   expect(await again.head('some/key')).toEqual(put);
   expect((await again.list('', { limit: 10 })).blobs).toEqual([put]);
-  expect(await read(again, 'some/key')).toEqual(content);
-  expect(await read(again, 'some/key', 100, 199)).toEqual(content.subarray(100, 200));
+  expect((await read(again, 'some/key'))!.equals(content)).toBe(true);
+  expect((await read(again, 'some/key', 100, 199))!.equals(content.subarray(100, 200))).toBe(true);
   expect(await again.head('some')).toBeNull();
   expect(await again.get('some/key/more')).toBeNull();
 });
@@ -28,8 +28,8 @@ test.for([0, 1, 1000, 131_072, 131_073, 600_000])('%i bytes come back, whole and
   await using store = diskStore();
   const content = randomBytes(size);
   await putText(store.blobs, 'k', content);
-  expect(await read(store.blobs, 'k')).toEqual(content);
-  if (size > 0) expect(await read(store.blobs, 'k', size - 1, size - 1)).toEqual(content.subarray(-1));
+  expect((await read(store.blobs, 'k'))!.equals(content)).toBe(true);
+  if (size > 0) expect((await read(store.blobs, 'k', size - 1, size - 1))!.equals(content.subarray(-1))).toBe(true);
 });
 
 test('the last finished write wins and a reader under way keeps what it began to read', async () => {
@@ -40,7 +40,7 @@ test('the last finished write wins and a reader under way keeps what it began to
   await putText(store.blobs, 'k', 'new');
   expect(await readText(store.blobs, 'k')).toBe('new');
   await store.blobs.remove('k');
-  expect(await buffer(reader.body)).toEqual(old);
+  expect((await buffer(reader.body)).equals(old)).toBe(true);
   expect(await store.blobs.get('k')).toBeNull();
   await store.blobs.remove('k');
 });
@@ -107,19 +107,19 @@ test('parts are composed without a copy of their bytes and are gone afterwards',
   const whole = Buffer.concat(parts);
   expect(info).toMatchObject({ size: whole.length, contentType: 'a/b', etag: `${md5(Buffer.concat(parts.map((part) => Buffer.from(md5(part), 'hex'))))}-4` });
   expect((await listAll(store.blobs, '')).keys).toEqual(['whole']);
-  expect(await read(store.blobs, 'whole')).toEqual(whole);
+  expect((await read(store.blobs, 'whole'))!.equals(whole)).toBe(true);
   for (const [first, last] of [[0, 0], [999_999, 1_000_004], [1_000_003, 1_000_010], [1_400_004, 1_400_004], [5, 1_300_000]] as const) {
-    expect(await read(store.blobs, 'whole', first, last)).toEqual(whole.subarray(first, last + 1));
+    expect((await read(store.blobs, 'whole', first, last))!.equals(whole.subarray(first, last + 1))).toBe(true);
   }
   const [id = ''] = readdirSync(join(store.root, 'pieces'));
   expect(statSync(join(store.root, 'pieces', id, '0')).ino).toBe(inode);
 
   await putText(store.blobs, 'tail', 'tail');
   await store.blobs.compose('longer', ['whole', 'tail']);
-  expect(await read(store.blobs, 'longer')).toEqual(Buffer.concat([whole, Buffer.from('tail')]));
+  expect((await read(store.blobs, 'longer'))!.equals(Buffer.concat([whole, Buffer.from('tail')]))).toBe(true);
   const reader = (await store.blobs.get('longer'))!;
   await store.blobs.remove('longer');
-  expect(await buffer(reader.body)).toEqual(Buffer.concat([whole, Buffer.from('tail')]));
+  expect((await buffer(reader.body)).equals(Buffer.concat([whole, Buffer.from('tail')]))).toBe(true);
   await vi.waitFor(() => expect(entries(store.root, 'pieces')).toEqual([]));
 });
 
@@ -139,7 +139,7 @@ test.for([10, 2_000_000])('a copy of %i bytes stands on its own', async (size) =
   await store.blobs.copy('b', 'b', { metadata: { z: '1' }, contentType: 'u/u' });
   await store.blobs.remove('a');
   expect(await store.blobs.head('b')).toMatchObject({ etag: source.etag, contentType: 'u/u', metadata: { z: '1' } });
-  expect(await read(store.blobs, 'b')).toEqual(content);
+  expect((await read(store.blobs, 'b'))!.equals(content)).toBe(true);
   await expect(store.blobs.copy('a', 'c')).rejects.toMatchObject({ code: 'NO_SUCH_BLOB' });
 });
 
@@ -158,5 +158,5 @@ test('what a killed process left is removed at the next start, and nothing else'
   await again.open();
   await vi.waitFor(() => expect(readdirSync(join(store.root, 'pieces'))).toHaveLength(1));
   expect(entries(store.root, 'tmp')).toEqual([]);
-  expect(await read(again, 'whole')).toEqual(before);
+  expect((await read(again, 'whole'))!.equals(before!)).toBe(true);
 });

@@ -38,7 +38,7 @@ test('an object with everything that belongs to it comes back', async () => {
   const put = await client.send(new PutObjectCommand({ Bucket, Key, Body, ContentType: 'text/plain; charset=utf-8', CacheControl: 'no-store', ContentEncoding: 'gzip', ContentDisposition: 'attachment', Metadata: { colour: 'blue', 'two-words': 'a b' } }));
   expect(put.ETag).toBe(`"${md5(Body)}"`);
   const got = await client.send(new GetObjectCommand({ Bucket, Key }));
-  expect(Buffer.from(await got.Body!.transformToByteArray())).toEqual(Body);
+  expect(Buffer.from(await got.Body!.transformToByteArray()).equals(Body)).toBe(true);
   const wanted = { ContentType: 'text/plain; charset=utf-8', CacheControl: 'no-store', ContentEncoding: 'gzip', ContentDisposition: 'attachment', Metadata: { colour: 'blue', 'two-words': 'a b' }, ContentLength: 200_000, ETag: `"${md5(Body)}"` };
   expect(got).toMatchObject(wanted);
   expect(await client.send(new HeadObjectCommand({ Bucket, Key }))).toMatchObject(wanted);
@@ -60,7 +60,7 @@ test.for(['CRC32', 'CRC32C', 'CRC64NVME', 'SHA1', 'SHA256'] as const)('%s is che
   expect(stream[field]).toBe(put[field]);
   const got = await client.send(new GetObjectCommand({ Bucket, Key: 'sum', ChecksumMode: 'ENABLED' }));
   expect(got[field]).toBe(put[field]);
-  expect(Buffer.from(await got.Body!.transformToByteArray())).toEqual(Body); // the SDK compares the checksum
+  expect(Buffer.from(await got.Body!.transformToByteArray()).equals(Body)).toBe(true); // the SDK compares the checksum
 });
 
 test('a wrong checksum stores nothing', async () => {
@@ -93,7 +93,7 @@ test('multipart: a stream of unknown length by the upload manager', async () => 
   const Body = Readable.from((function* () { for (let at = 0; at < content.length; at += 100_000) yield content.subarray(at, at + 100_000); })());
   const done = await new Upload({ client, params: { Bucket, Key: 'big', Body, ContentType: 'a/b', Metadata: { a: 'b' } } }).done();
   expect(done.ETag).toMatch(/^"[0-9a-f]{32}-3"$/);
-  expect(await bodyOf('big')).toEqual(content);
+  expect((await bodyOf('big')).equals(content)).toBe(true);
   expect(await client.send(new HeadObjectCommand({ Bucket, Key: 'big' }))).toMatchObject({ ContentType: 'a/b', Metadata: { a: 'b' }, ContentLength: content.length, ETag: done.ETag });
   expect((await client.send(new ListObjectsV2Command({ Bucket, Prefix: 'big' }))).Contents).toMatchObject([{ Key: 'big', Size: content.length, ETag: done.ETag }]);
 });
@@ -118,7 +118,7 @@ test('multipart by hand: parts and uploads are listed, completed once, abandoned
   await expect(complete({ PartNumber: 1, ETag: one }, { PartNumber: 7, ETag: one })).rejects.toMatchObject({ name: 'InvalidPart' });
   await expect(complete({ PartNumber: 3, ETag: three }, { PartNumber: 4, ETag: four })).rejects.toMatchObject({ name: 'EntityTooSmall' });
   const done = await complete({ PartNumber: 1, ETag: one }, { PartNumber: 2, ETag: two }, { PartNumber: 3, ETag: three });
-  expect(await bodyOf('parts/x')).toEqual(Buffer.concat([part, part, Buffer.from('end')]));
+  expect((await bodyOf('parts/x')).equals(Buffer.concat([part, part, Buffer.from('end')]))).toBe(true);
   // A client that did not hear the answer asks again.
   expect((await complete({ PartNumber: 1, ETag: one }, { PartNumber: 2, ETag: two }, { PartNumber: 3, ETag: three })).ETag).toBe(done.ETag);
   await expect(send(5, part)).rejects.toMatchObject({ name: 'NoSuchUpload' });

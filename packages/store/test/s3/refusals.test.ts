@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -132,4 +132,28 @@ test('no signed request, however strange, is a defect of ours', async () => {
     },
   ), { numRuns: 400 });
   expect(s3.events.filter(({ error }) => error !== null)).toEqual([]);
+});
+
+test('more requests than one scope may have at once wait for their turn, and nobody else does', async () => {
+  await using s3 = await startS3();
+  const [mine, other] = [s3.access({ prefix: 'a/' }), s3.access({ prefix: 'b/' })];
+  const held: Socket[] = [];
+  for (let i = 0; i < 64; i++) {
+    const socket = connect(s3.port, '127.0.0.1');
+    held.push(socket);
+    await raw(mine, `/${BUCKET}/a/held-${i}`, {
+      method: 'PUT', headers: { 'content-length': '2' },
+      tamper: (request) => {
+        socket.write(`PUT ${request.path} HTTP/1.1\r\n${Object.entries(request.headers).map(([name, value]) => `${name}: ${value}`).join('\r\n')}\r\n\r\nx`);
+        request.headers = { host: request.headers['host']! };
+      },
+    });
+  }
+  await vi.waitFor(() => expect(readdirSync(join(s3.root, 'tmp'))).toHaveLength(64), 5000);
+  const waiting = raw(mine, `/${BUCKET}/a/waits`, { method: 'PUT', body: 'x' });
+  expect((await raw(other, `/${BUCKET}/b/k`, { method: 'PUT', body: 'x' })).status).toBe(200);
+  expect(await Promise.race([waiting, raw(other, `/${BUCKET}/b/k`).then(() => 'still waits')])).toBe('still waits');
+  held[0]!.end('y');
+  expect((await waiting).status).toBe(200);
+  for (const socket of held) socket.destroy();
 });

@@ -31,7 +31,7 @@ export async function startS3(): Promise<TestS3> {
   const events: S3Event[] = [];
   const it = { skewMs: 0 };
   const s3 = createS3Server({ blobs, issuer: async () => issuer, bucket: BUCKET, region: 'us-east-1', report: (event) => events.push(event), now: () => Date.now() + it.skewMs });
-  const server = createServer((req, res) => (s3.claims(req) ? s3.handle(req, res, false) : res.writeHead(404).end()));
+  const server = createServer({ keepAliveTimeout: 75_000 }, (req, res) => (s3.claims(req) ? s3.handle(req, res, false) : res.writeHead(404).end()));
   server.on('checkContinue', (req, res) => s3.handle(req, res, true));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, rename, rm, rmdir, unlink, type FileHandle } from
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { BlobError, type BlobInfo, type BlobPage, type Blobs, type ByteRange, checkKey, type ListOptions, type PutOptions } from '../blobs.ts';
+import { pooled } from '../../pooled.ts';
 import { composedEtag } from '../etag.ts';
 import { Directories } from './directories.ts';
 import { Durable } from './durable.ts';
@@ -16,8 +17,8 @@ import { walk } from './walk.ts';
 const SMALL_BYTES = 128 * 1024;
 /** Written at once; a socket yields 64 KiB. */
 const WRITE_BYTES = 256 * 1024;
-/** Files of a page looked at together: more than libuv's four threads, so that they never wait for the event loop. */
-const HEADS_AT_ONCE = 16;
+/** Files of a page or parts worked on together: more than libuv's four threads, so that they never wait for the event loop. */
+const FILES_AT_ONCE = 16;
 /** A directory that vanishes between being made and being used has a remover at work, again and again: more is a defect. */
 const ATTEMPTS = 100;
 const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
@@ -147,7 +148,7 @@ export class DiskBlobs implements Blobs {
       }
       found.push(folded === null ? { key, path } : { key: folded, path: null });
     }
-    const blobs = await inBatches(found.filter((entry) => entry.path !== null), async ({ key, path }) => {
+    const blobs = await pooled(found.filter((entry) => entry.path !== null), FILES_AT_ONCE, async ({ key, path }) => {
       const footer = await footerAt(path!);
       return footer && toInfo(toText(key), footer);
     });
@@ -160,7 +161,7 @@ export class DiskBlobs implements Blobs {
 
   async compose(key: string, parts: readonly string[], options: PutOptions = {}): Promise<BlobInfo> {
     const info = await this.#join(key, parts, options, (footers) => ({ type: null, meta: {}, etag: composedEtag(footers.map(({ etag }) => etag)) }));
-    for (const part of parts) if (part !== key) await this.remove(part);
+    await pooled(parts.filter((part) => part !== key), FILES_AT_ONCE, (part) => this.remove(part));
     return info;
   }
 
@@ -343,16 +344,6 @@ async function footerAt(path: string): Promise<Footer | null> {
   } finally {
     await file.close();
   }
-}
-
-async function inBatches<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = new Array(items.length);
-  let next = 0;
-  const worker = async () => {
-    for (let index = next++; index < items.length; index = next++) results[index] = await work(items[index]!);
-  };
-  await Promise.all(Array.from({ length: Math.min(HEADS_AT_ONCE, items.length) }, worker));
-  return results;
 }
 
 function noSuchBlob(key: string): BlobError {

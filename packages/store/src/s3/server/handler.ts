@@ -8,6 +8,7 @@ import { readRequest } from './request.ts';
 import { route } from './routes.ts';
 import type { Exchange } from './service.ts';
 import { authenticate, isSigned } from './signature.ts';
+import { Turns } from './turns.ts';
 import { document, XmlError } from '../xml.ts';
 
 export interface S3ServerOptions {
@@ -53,6 +54,7 @@ const DRAIN_MS = 30_000;
 export function createS3Server(options: S3ServerOptions): S3Server {
   const { blobs, bucket, region, now = Date.now } = options;
   const hostPrefix = `${bucket}.`;
+  const turns = new Turns();
   const collect = () => void collectUploads(blobs, new Date(now() - ABANDONED_MS)).catch((error: unknown) => options.report?.({ requestId: '', operation: 'CollectUploads', status: 500, code: 'InternalError', durationMs: 0, error }));
   const collector = setInterval(collect, COLLECT_EVERY_MS);
   collector.unref();
@@ -71,7 +73,7 @@ export function createS3Server(options: S3ServerOptions): S3Server {
         if (expectsContinue) res.writeContinue();
       },
     };
-    await run(exchange);
+    await turns.run(authenticated.grant.prefix, async () => run(exchange));
   }
 
   return {

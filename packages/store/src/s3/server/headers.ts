@@ -40,7 +40,10 @@ export function objectHeaders(request: S3Request, info: BlobInfo, whole: boolean
   for (const [name, value] of Object.entries(info.metadata)) {
     if (name.startsWith(CHECKSUM)) {
       if (wantsChecksum) headers[`x-amz-checksum-${name.slice(CHECKSUM.length)}`] = value;
-    } else headers[name.startsWith(':') ? name.slice(1) : USER_METADATA + name] = value;
+    } else if (!name.startsWith(':')) {
+      // Blobs that did not come through S3 may have names that no header can have.
+      if (/^[\w.!#$%&'*+^`|~-]+$/.test(name)) headers[USER_METADATA + name] = value;
+    } else if (KEPT.some((kept) => name === `:${kept}`)) headers[name.slice(1)] = value;
   }
   for (const name of ['content-type', ...KEPT]) {
     const override = param(request, `response-${name}`);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { BlobError, type BlobInfo, type Blobs } from '../../blobs/blobs.ts';
 import { composedEtag } from '../../blobs/etag.ts';
+import { pooled } from '../../pooled.ts';
 import { openUpload, readDocument } from './body.ts';
 import { checkConditions, rangeOf } from './conditions.ts';
 import { S3Error } from './errors.ts';
@@ -16,6 +17,7 @@ import { childText, parseXml } from '../xml.ts';
 const MAX_PARTS = 10_000;
 const MIN_PART_BYTES = 5 * 1024 ** 2;
 const MAX_LISTED = 1000;
+const REMOVED_AT_ONCE = 16;
 const UPLOAD_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /**
@@ -236,7 +238,7 @@ async function storedParts(blobs: Blobs, id: string): Promise<ReadonlyMap<number
 
 /** The record goes last: until then whoever was interrupted can begin again. */
 async function removeUpload(blobs: Blobs, id: string): Promise<void> {
-  for await (const part of all(blobs, partsPrefix(id))) await blobs.remove(part.key);
+  await pooled([...(await storedParts(blobs, id)).values()], REMOVED_AT_ONCE, ({ key }) => blobs.remove(key));
   await blobs.remove(recordKey(id));
 }
 

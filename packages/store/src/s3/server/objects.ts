@@ -1,5 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { BlobError, type BlobInfo, type Blobs, type ByteRange } from '../../blobs/blobs.ts';
+import { pooled } from '../../pooled.ts';
 import { openUpload, readDocument } from './body.ts';
 import { checkConditions, rangeOf } from './conditions.ts';
 import { S3Error } from './errors.ts';
@@ -12,6 +13,9 @@ import { childText, parseXml } from '../xml.ts';
 const ATTEMPTS = 10;
 /** wire */
 const MAX_DELETES = 1000;
+const DELETES_AT_ONCE = 16;
+/** A reader that takes nothing for so long is gone. Mounted volumes read ahead and then pause. */
+const READ_IDLE_MS = 10 * 60_000;
 
 /** GetObject, HeadObject. */
 export async function getObject(exchange: Exchange): Promise<void> {
@@ -28,6 +32,7 @@ export async function getObject(exchange: Exchange): Promise<void> {
   if (range !== null) headers['content-range'] = `bytes ${range.first}-${range.last}/${info.size}`;
   res.writeHead(range === null ? 200 : 206, headers);
   if (body === null) return void res.end();
+  res.setTimeout(READ_IDLE_MS, () => res.destroy());
   await pipeline(body, res);
 }
 
@@ -79,17 +84,18 @@ export async function deleteObjects(exchange: Exchange): Promise<void> {
   if (root.name !== 'Delete' || objects.length === 0 || objects.length > MAX_DELETES) throw new S3Error('MalformedXML');
   const keys = objects.map((object) => validKey(childText(object, 'Key') ?? ''));
   const quiet = childText(root, 'Quiet')?.trim() === 'true';
-  const [deleted, errors]: [{ Key: string }[], { Key: string; Code: string; Message: string }[]] = [[], []];
-  for (const key of keys) {
+  const outcomes = await pooled(keys, DELETES_AT_ONCE, async (key) => {
     try {
       demand(exchange, 'delete', key);
       await exchange.blobs.remove(key);
-      if (!quiet) deleted.push({ Key: key });
+      return { Key: key };
     } catch (error) {
       if (!(error instanceof S3Error)) throw error;
-      errors.push({ Key: key, Code: error.code, Message: error.message });
+      return { Key: key, Code: error.code, Message: error.message };
     }
-  }
+  });
+  const deleted = quiet ? [] : outcomes.filter((outcome) => !('Code' in outcome));
+  const errors = outcomes.filter((outcome) => 'Code' in outcome);
   sendXml(exchange, 'DeleteResult', { Deleted: deleted, Error: errors });
 }
 
