@@ -53,6 +53,23 @@ test('a waiting sandbox is given its volumes', async () => {
   expect((await api(`/volumes/${volume.id}`, { method: 'DELETE' })).status).toBe(200);
 });
 
+test('what a sandbox planted in a volume leads no other one astray', async () => {
+  const daytona = client(SDKS[0]![1]);
+  const volume = await daytona.volume.create(unique('planted'));
+  const planter = await daytona.create({ volumes: [{ volumeId: volume.id, mountPath: '/data' }] });
+  await planter.process.executeCommand('cd /data && ln -s / root && ln -s ../.. up && touch file');
+  const refusals = [
+    [{ subpath: 'root/etc' }, 'symbolic link'], [{ subpath: 'up' }, 'symbolic link'], [{ subpath: 'file' }, 'not a directory'], [{ mountPath: '/home/daytona/.profile' }, 'not a directory'],
+  ] as const;
+  for (const [mount, problem] of refusals) {
+    const name = unique('refused');
+    await expect(daytona.create({ name, volumes: [{ volumeId: volume.id, mountPath: '/data', ...mount }] })).rejects.toThrow(problem);
+    await (await daytona.get(name)).delete();
+  }
+  await planter.delete();
+  await daytona.volume.delete(volume);
+});
+
 test('the Python SDK, sync and async', async ({ skip }) => {
   const seen = {
     unknown: 'DaytonaNotFoundError', created: [true, 'ready'], again: true, listed: true, in_use: 'DaytonaConflictError', alice: 'shared payload',
