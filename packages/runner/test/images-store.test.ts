@@ -223,6 +223,7 @@ describe('the image store', () => {
 
   it('keeps records that cannot be read, and then removes no layer on their account', async () => {
     await bed.pull('good', registry.add('good', big));
+    await bed.images.close(); // with the record as it stays
     const record = join(bed.disks.poolDir, 'images/good.json');
     const whole = readFileSync(record, 'utf8');
     writeFileSync(record, whole.slice(0, 40));
@@ -232,6 +233,24 @@ describe('the image store', () => {
     writeFileSync(record, whole);
     await bed.reopen();
     expect(bed.images.find('good')).toMatchObject({ state: 'ready' });
+  });
+
+  it('trusts what was not yet on the device as long as the same kernel runs, and no longer', async () => {
+    const reference = registry.add('flushed', big);
+    const record = join(bed.disks.poolDir, 'images/flushed.json');
+    await bed.pull('flushed', reference);
+    await bed.images.close();
+    const whole = JSON.parse(readFileSync(record, 'utf8')) as object;
+    expect(whole).not.toHaveProperty('unflushed');
+    writeFileSync(record, JSON.stringify({ ...whole, unflushed: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() }));
+    await bed.reopen();
+    expect(bed.images.find('flushed')).toMatchObject({ state: 'ready' });
+    await bed.images.close();
+    expect(JSON.parse(readFileSync(record, 'utf8'))).not.toHaveProperty('unflushed');
+    writeFileSync(record, JSON.stringify({ ...whole, unflushed: 'another-boot' }));
+    await bed.reopen();
+    expect(bed.images.find('flushed')).toBeNull();
+    await nothingLeft();
   });
 
   it('makes no image of a kind that nobody makes', async () => {

@@ -1,4 +1,4 @@
-/** What the runner remembers of each image: one JSON file in the pool. Its presence says that every layer it names is whole and on disk. */
+/** What the runner remembers of each image: one JSON file in the pool. Its presence says that every layer it names is whole. */
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,6 +17,11 @@ export interface ImageRecord {
   readonly sizeBytes: number;
   readonly config: RecordedConfig;
   readonly origin: Readonly<Record<string, unknown>>;
+  /**
+   * Boot (its random id) in which the layers were written and not yet flushed to the device. As long as that kernel runs they are whole,
+   * whatever becomes of the runner; after a power failure they may not be. Absent: they are on disk.
+   */
+  readonly unflushed?: string;
   /** Deleted, but sandboxes that stand on it remain: nobody new may use it. */
   readonly hidden?: boolean;
 }
@@ -57,18 +62,19 @@ export class ImageRecords {
     return { records, unreadable };
   }
 
-  /** On disk when it returns. */
+  /** On disk when it returns, unless what it names is not either. */
   async write(record: ImageRecord | FailureRecord): Promise<void> {
     const path = this.#path(record.name);
+    const flushed = !('unflushed' in record);
     const file = await open(`${path}${UNFINISHED}`, 'w', 0o600);
     try {
       await file.writeFile(`${JSON.stringify(record, null, 2)}\n`);
-      await file.sync();
+      if (flushed) await file.sync();
     } finally {
       await file.close();
     }
     await rename(`${path}${UNFINISHED}`, path);
-    await this.#sync();
+    if (flushed) await this.#sync();
   }
 
   /** On disk when it returns: layers go after the last record that named them. */
@@ -89,4 +95,9 @@ export class ImageRecords {
   #path(name: string): string {
     return join(this.#dir, `${name}${SUFFIX}`);
   }
+}
+
+/** Random, new with each start of the kernel. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -9,7 +9,7 @@ import { listMounts, syncFileSystemOf, unmountAll } from '../sys/index.ts';
 import type { Image } from '../types.ts';
 import { loadImage, shownImage } from './image.ts';
 import { ImageLogs } from './image-log.ts';
-import { ImageRecords, type ImageRecord } from './image-records.ts';
+import { ImageRecords, bootId, type ImageRecord } from './image-records.ts';
 import { Layers, type LayerHold } from './layers.ts';
 import { MakeFailed, type LayerAccess, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
 import type { Progress } from './progress.ts';
@@ -65,6 +65,7 @@ export class Images {
   /** A record that cannot be read may name any layer. */
   #blind = false;
   #collecting: Promise<void> = Promise.resolve();
+  readonly #flushing = new Set<Promise<void>>();
   #closed = false;
 
   constructor(input: ImagesInput) {
@@ -96,9 +97,15 @@ export class Images {
         this.#unready.set(record.name, failedImage(record.name, record.failed));
         continue;
       }
+      if (record.unflushed !== undefined && record.unflushed !== bootId()) {
+        this.#input.log.warn({ image: record.name }, 'the machine stopped before an image was on disk; it will be made again');
+        await this.#records.remove(record.name);
+        continue;
+      }
       try {
         for (const layer of record.layers) this.#layers.adopt(layer, record.layerInfo?.[layer] ?? { sizeBytes: record.sizeBytes });
         this.#ready.set(record.name, { record, image: this.#load(record) });
+        if (record.unflushed !== undefined) this.#flush(record.name);
       } catch (error) {
         this.#lost(record.name, error);
       }
@@ -180,6 +187,7 @@ export class Images {
     for (const { timer } of this.#kept.values()) clearTimeout(timer);
     await Promise.all([...this.#makings.values()].map(({ done }) => done));
     await this.#collecting;
+    await Promise.all(this.#flushing);
   }
 
   #start(name: string, source: ImageSource): void {
@@ -224,12 +232,24 @@ export class Images {
     if (!this.#ready.has(name)) void this.collect();
   }
 
-  /** The layers are on disk before the record says so. */
+  /** Ready as soon as the layers are whole. Flushing them takes as long as the device does and goes on by itself. */
   async #store(name: string, made: MadeImage): Promise<void> {
-    await syncFileSystemOf(this.#input.disks.layersDir);
     const layerInfo = Object.fromEntries(made.layers.map((layer) => [layer, this.#layers.info(layer)!]));
-    await this.#save({ name, ...made, layerInfo });
+    await this.#save({ name, ...made, layerInfo, unflushed: bootId() });
     this.#unready.delete(name);
+    this.#flush(name);
+  }
+
+  /** The layers are on disk before the record says so. */
+  #flush(name: string): void {
+    const flushing = syncFileSystemOf(this.#input.disks.layersDir).then(() => this.#inTurn(name, async () => {
+      const stored = this.#ready.get(name);
+      if (stored?.record.unflushed === undefined) return;
+      const { unflushed: _, ...record } = stored.record;
+      await this.#save(record);
+    })).catch((error: unknown) => this.#input.log.warn({ image: name, err: error }, 'an image could not be flushed to the device; after a power failure it will be made again'))
+      .finally(() => this.#flushing.delete(flushing));
+    this.#flushing.add(flushing);
   }
 
   async #save(record: ImageRecord): Promise<void> {

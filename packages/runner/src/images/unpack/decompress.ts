@@ -4,8 +4,8 @@ import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { BadLayer } from './tar-entry.ts';
 import { ZstdFrames } from './zstd-frames.ts';
 
-/** Larger pieces mean fewer turns between threads. */
-const CHUNK_BYTES = 256 * 1024;
+/** Larger pieces mean fewer turns between threads; from 128 KiB on malloc gives each back to the kernel. */
+const CHUNK_BYTES = 64 * 1024;
 
 /** @param start first bytes of the blob, at least four unless it is shorter */
 export function decompressor(start: Buffer): Transform {
