@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  RUNNER_ERRORS, type ImageSource, type InspectedImage, type RunnerErrorCode, type RunnerEvent, type RunnerImage, type RunnerSandbox, type SandboxPatch, type SandboxSpec,
+  RUNNER_ERRORS, type ImageSource, type InspectedImage, type RunnerErrorCode, type RunnerEvent, type RunnerImage, type RunnerSandbox, type RunnerTransfer, type SandboxPatch, type SandboxSpec,
 } from '@paddock/contract';
 
 interface Held {
@@ -34,6 +34,8 @@ export class RunnerPeer {
   readonly registry = new Map<string, InspectedImage | RunnerErrorCode>();
   /** `reference user` of every inspection. */
   readonly inspections: string[] = [];
+  /** Archives and restores, running until `endTransfer`, by sandbox; with the body they were asked for with. */
+  readonly transfers = new Map<string, { status: RunnerTransfer; body: any }>();
   readonly #socketPath: string;
   readonly #streams = new Set<ServerResponse>();
   #server: Server | null = null;
@@ -74,6 +76,14 @@ export class RunnerPeer {
     if (tell) this.#publish({ type: 'image', image });
   }
 
+  /** An archive or a restore ends. A restored sandbox is there, stopped. */
+  endTransfer(id: string, outcome: Partial<RunnerTransfer> & Pick<RunnerTransfer, 'state'>, tell = true): void {
+    const transfer = this.transfers.get(id)!;
+    transfer.status = { ...transfer.status, ...outcome };
+    if (outcome.state === 'done' && transfer.status.kind === 'restore') this.sandboxes.set(id, { spec: transfer.body.spec, state: 'stopped' });
+    if (tell) this.#publish({ type: 'transfer', transfer: transfer.status });
+  }
+
   count(request: string): number {
     return this.requests.filter((line) => line === request).length;
   }
@@ -96,8 +106,8 @@ export class RunnerPeer {
     if (kind === 'registry') return this.#inspect(body as { reference: string; auth: { username: string } | null }, res);
     if (kind === 'volumes') return this.#volume(method, id, res);
     if (kind === 'info') return reply(res, 200, { version: 'peer', cpus: 2, memoryGiB: 8, diskGiB: 50, diskUsedGiB: 1, sandboxesStarted: 0 });
-    if (id) this.requests.push(`${verb === 'stop' ? 'STOP' : method} ${id}`);
-    const action = verb === 'stop' ? 'STOP' : method;
+    const action = verb === undefined ? method : verb.toUpperCase();
+    if (id) this.requests.push(`${action} ${id}`);
     if (this.delayMs[action]) await sleep(this.delayMs[action]);
     if (!this.#server) return; // killed meanwhile
     const failure = this.failNext[action];
@@ -171,6 +181,12 @@ export class RunnerPeer {
     if (action === 'DELETE') {
       this.sandboxes.delete(id);
       return reply(res, 204, null);
+    }
+    if (action === 'ARCHIVE' || action === 'RESTORE') {
+      const known = this.transfers.get(id)?.status;
+      const status: RunnerTransfer = known?.kind === action.toLowerCase() && known.state !== 'failed' ? known : { id, kind: action.toLowerCase() as 'archive', state: 'running', doneBytes: 0 };
+      this.transfers.set(id, { status, body });
+      return reply(res, 202, status);
     }
     if (!held) return reply(res, 404, { code: 'SANDBOX_NOT_FOUND', message: 'no such sandbox' });
     if (action === 'STOP') held.state = 'stopped';

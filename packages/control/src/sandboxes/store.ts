@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { VolumeMount } from '@paddock/contract';
 import { COLUMNS, SANDBOX, toColumn } from './columns.ts';
 import { NO_ORGANIZATION, type NewSandbox, type Sandbox } from './sandbox.ts';
@@ -116,7 +117,7 @@ export class SandboxStore {
       )${opensArchive ? ', opened as (insert into archives (id, sandbox_id) select archive_id, id from s on conflict do nothing)' : ''}
       select ${SANDBOX}, ${TOLD} from s`;
     const events = eventsOf(before, to, desiredState);
-    const row = await this.#write(`sandbox-move ${fields.join()}${opensArchive ? ' archive' : ''}`, text, [
+    const row = await this.#write(statementName('sandbox-move', `${fields.join()}${opensArchive ? ' archive' : ''}`), text, [
       this.#origin, before.id, before.revision, to, desiredState,
       events.map(([event]) => event), events.map(([, detail]) => JSON.stringify(detail)), NO_ORGANIZATION,
       ...fields.map((field) => toColumn(field, patch[field])),
@@ -228,6 +229,14 @@ const TOLD = `(select coalesce(json_agg(told order by told.id), '[]'::json) from
 
 function idsOf(mounts: readonly VolumeMount[]): string[] {
   return [...new Set(mounts.map(({ volumeId }) => volumeId))];
+}
+
+/** PostgreSQL cuts names of statements off at 63 bytes, and two that are then alike would be taken for one. */
+const MAX_NAME = 63;
+
+function statementName(what: string, variant: string): string {
+  const name = `${what} ${variant}`;
+  return name.length <= MAX_NAME ? name : `${what} ${createHash('sha256').update(variant).digest('hex').slice(0, 32)}`;
 }
 
 export function isUuid(text: string): boolean {
