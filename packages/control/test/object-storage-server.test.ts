@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -49,6 +49,14 @@ test('blobs belong to the service user, in a directory that its path does not le
   expect(uid).toBe(statSync(join(directory, 'data/blobs')).uid);
   if (process.getuid?.() === 0) expect(uid).not.toBe(0);
   expect(statSync(join(directory, 'data/blobs')).mode & 0o777).toBe(0o700);
+});
+
+test('blobs of another user stop the start with a sentence', async () => {
+  const dataDir = join(directory, 'foreign');
+  mkdirSync(join(dataDir, 'blobs/tree'), { recursive: true });
+  const refused = await startControl(databaseUrl, { dataDir });
+  if (process.getuid?.() === 0) expect(refused.refusal).toMatch(/belongs to the user with the number 0.*PADDOCK_SERVICE_USER/);
+  else await refused.stop();
 });
 
 test.for(['@daytona/sdk', '@daytonaio/sdk'])('%s uploads a build context, once', async (sdk) => {

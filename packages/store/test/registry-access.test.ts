@@ -168,13 +168,20 @@ describe('organizations', () => {
 
 test('the catalog lists one\'s own repositories in pages', async () => {
   const credential = server.credential('cat/', 'pull', 'push', 'catalog');
-  for (const name of ['one', 'three', 'two', 'two/below']) await server.push(`cat/${name}`, 'x', credential);
+  for (const name of ['one', 'three', 'two', 'two/below', 'two1']) await server.push(`cat/${name}`, 'x', credential);
   const list = async (query: string) => server.call('GET', `/v2/_catalog${query}`, { as: credential });
-  expect((await list('')).json).toEqual({ repositories: ['cat/one', 'cat/three', 'cat/two', 'cat/two/below'] });
+  expect((await list('')).json).toEqual({ repositories: ['cat/one', 'cat/three', 'cat/two', 'cat/two1', 'cat/two/below'] });
   const first = await list('?n=2');
   expect(first.json.repositories).toEqual(['cat/one', 'cat/three']);
   expect(first.headers.link).toBe('</v2/_catalog?n=2&last=cat%2Fthree>; rel="next"');
-  expect((await list('?n=2&last=cat%2Fthree')).json.repositories).toEqual(['cat/two', 'cat/two/below']);
+  expect((await list('?n=2&last=cat%2Fthree')).json.repositories).toEqual(['cat/two', 'cat/two1']);
+  expect((await list('?n=2&last=cat%2Ftwo1')).json.repositories).toEqual(['cat/two/below']);
+  const two = server.credentials.issue('x', [{ repositories: 'cat/', actions: ['catalog'] }, { repositories: 'cat/two/', actions: ['catalog'] }, { repositories: 'bat/', actions: ['catalog', 'push'] }], 60_000);
+  await server.push('bat/x', 'x', two);
+  const both = async (query: string) => (await server.call('GET', `/v2/_catalog${query}`, { as: two })).json.repositories;
+  expect(await both('')).toEqual(['bat/x', 'cat/one', 'cat/three', 'cat/two', 'cat/two1', 'cat/two/below']);
+  expect(await both('?n=2')).toEqual(['bat/x', 'cat/one']);
+  expect(await both('?n=2&last=cat%2Fone')).toEqual(['cat/three', 'cat/two']);
   const scoped = await token(['registry:catalog:*'], credential);
   expect((await raw('GET', '/v2/_catalog?n=1', bearer(scoped))).json).toEqual({ repositories: ['cat/one'] });
   expect((await raw('GET', '/v2/_catalog', bearer(await token(['repository:cat/one:pull'], credential)))).json).toEqual({ repositories: [] });

@@ -1,6 +1,6 @@
-import { allows } from './credentials.ts';
 import { RegistryError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { segment } from './keys.ts';
 import { defaultOf, isIndexType, MAX_MANIFEST_BYTES, OCI_INDEX } from './manifest.ts';
 import type { Manifests, StoredManifest } from './manifests.ts';
 import { digestOrThrow } from './uploads.ts';
@@ -58,19 +58,27 @@ export async function listReferrers(manifests: Manifests, exchange: Exchange, re
   });
 }
 
-/** `GET /v2/_catalog`: repositories that the client may list. @param names all there are, in order */
-export async function listRepositories(names: (after: string) => AsyncIterable<string>, exchange: Exchange): Promise<void> {
+/** `GET /v2/_catalog`: repositories that the client may list. @param names those that begin with a prefix, in order: nobody's listing grows with what others have */
+export async function listRepositories(names: (prefix: string, after: string) => AsyncIterable<string>, exchange: Exchange): Promise<void> {
   const limit = limitOf(exchange);
   const found: string[] = [];
   let more = false;
-  if (limit > 0) {
-    for await (const name of names(lastOf(exchange))) {
-      if (!exchange.access || !allows(exchange.access, name, 'catalog')) continue;
+  const last = lastOf(exchange);
+  for (const prefix of limit > 0 ? prefixesOf(exchange) : []) {
+    for await (const name of names(prefix, last)) {
+      if (last !== '' && segment(name) <= segment(last)) continue; // a prefix before the one that the page before ended in
       if ((more = found.length === limit)) break;
       found.push(name);
     }
+    if (more) break;
   }
   exchange.json(200, { repositories: found }, nextLink('/v2/_catalog', more ? found.at(-1)! : null, { n: String(limit) }));
+}
+
+/** Disjoint, in the order of their keys. */
+function prefixesOf({ access }: Exchange): string[] {
+  const prefixes = (access?.grants ?? []).filter(({ actions }) => actions.includes('catalog')).map(({ repositories }) => repositories).sort((a, b) => (segment(a) < segment(b) ? -1 : 1));
+  return prefixes.filter((prefix, index) => prefix.endsWith('/') && !prefixes.slice(0, index).some((shorter) => shorter.endsWith('/') && prefix.startsWith(shorter)));
 }
 
 /**

@@ -98,11 +98,13 @@ export function createRegistry(options: RegistryOptions): Registry {
     }, ms).unref();
   };
 
-  async function* repositories(after: string): AsyncGenerator<string> {
+  /** Names that begin with a prefix, in order. */
+  async function* repositories(prefix: string, after: string): AsyncGenerator<string> {
+    const root = keys.repositories() + segment(prefix);
     let position = after === '' ? undefined : `${keys.repositories()}${segment(after)}/`;
     for (;;) {
-      const page = await blobs.list(keys.repositories(), { limit: 1000, delimiter: '/', ...(position === undefined ? {} : { after: position }) });
-      for (const prefix of page.prefixes) yield nameOfSegment(prefix.slice(keys.repositories().length, -1));
+      const page = await blobs.list(root, { limit: 1000, delimiter: '/', ...(position === undefined ? {} : { after: position }) });
+      for (const folded of page.prefixes) yield nameOfSegment(folded.slice(keys.repositories().length, -1));
       if (page.next === null) return;
       position = page.next;
     }

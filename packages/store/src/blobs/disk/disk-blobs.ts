@@ -322,8 +322,11 @@ async function writeBlob(file: FileHandle, body: Readable, { contentType, metada
 }
 
 async function writeAll(file: FileHandle, buffers: readonly Buffer[]): Promise<void> {
-  const all = buffers.length === 1 ? buffers[0]! : Buffer.concat(buffers);
-  for (let at = 0; at < all.length; ) at += (await file.write(all, at, all.length - at)).bytesWritten;
+  const { bytesWritten } = await file.writev(buffers);
+  const total = buffers.reduce((sum, { length }) => sum + length, 0);
+  if (bytesWritten === total) return;
+  const rest = Buffer.concat(buffers).subarray(bytesWritten); // the disk is nearly full
+  for (let at = 0; at < rest.length; ) at += (await file.write(rest, at, rest.length - at)).bytesWritten;
 }
 
 async function openIfThere(path: string): Promise<FileHandle | null> {

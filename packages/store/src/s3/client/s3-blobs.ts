@@ -7,10 +7,11 @@ import { childText, document, type XmlElement } from '../xml.ts';
 import { S3Connection, type S3Reply } from './connection.ts';
 
 /**
- * Content up to here is one request. Beyond, parts of this size: some stores want all parts alike, and 10,000 of them hold 156 GiB. At most
- * three are in memory.
+ * Content up to here is one request. Beyond, parts of this size: some stores want all parts alike, and 10,000 of them hold 156 GiB. Five at
+ * most are in memory: on their way, and the next one in pieces and in one.
  */
 const PART_BYTES = 16 * 1024 ** 2;
+const PARTS_AT_ONCE = 3;
 const MAX_PARTS = 10_000;
 /** wire: what a part but the last must have, and what one request may copy. */
 const MIN_PART_BYTES = 5 * 1024 ** 2;
@@ -122,19 +123,24 @@ export class S3Blobs implements Blobs {
     return { ...infoOf(key, content.length, reply), etag: options.etag ?? unquoted(reply.headers.etag), contentType: options.contentType ?? null, metadata: options.metadata ?? {}, modifiedAt: new Date(reply.headers.date ?? Date.now()) };
   }
 
-  /** One part is sent while the next one is gathered. */
+  /** Some parts are on their way, and become stable over there, while the next one is gathered. */
   async #putParts(key: string, parts: AsyncIterable<Buffer>, options: PutOptions): Promise<BlobInfo> {
     return this.#multipart(key, options, async (upload) => {
       const etags: string[] = [];
-      let sending: Promise<void> = Promise.resolve();
-      for await (const part of parts) {
-        await sending;
-        const number = etags.push('');
-        if (number > MAX_PARTS) throw new BlobError('STORE_FAILED', `A blob in an external store has at most ${(PART_BYTES * MAX_PARTS) / 1024 ** 3} GiB`);
-        sending = this.#connection.done({ method: 'PUT', key: this.#prefix + key, query: { partNumber: String(number), uploadId: upload }, body: part }).then((reply) => void (etags[number - 1] = unquoted(reply.headers.etag)));
-        sending.catch(() => undefined); // awaited above or below
+      const sending: Promise<void>[] = [];
+      try {
+        for await (const part of parts) {
+          if (sending.length === PARTS_AT_ONCE) await sending.shift();
+          const number = etags.push('');
+          if (number > MAX_PARTS) throw new BlobError('STORE_FAILED', `A blob in an external store has at most ${(PART_BYTES * MAX_PARTS) / 1024 ** 3} GiB`);
+          const sent = this.#connection.done({ method: 'PUT', key: this.#prefix + key, query: { partNumber: String(number), uploadId: upload }, body: part }).then((reply) => void (etags[number - 1] = unquoted(reply.headers.etag)));
+          sent.catch(() => undefined); // awaited above or below
+          sending.push(sent);
+        }
+        await Promise.all(sending);
+      } finally {
+        await Promise.allSettled(sending); // a part that comes after the end of its upload would stay
       }
-      await sending;
       return etags;
     });
   }
