@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseUsers, readUsers } from '../src/images/index.ts';
+import { parseUsers, readAccounts, readUsers, runAs } from '../src/images/index.ts';
+import { setXattrAt } from '../src/sys/index.ts';
 
 const ROOT = { uid: 0, gid: 0, home: '/root', groups: [] };
 
@@ -64,6 +65,57 @@ describe('users of an image', () => {
     writeFileSync(join(dir, 'top/users'), 'inside:x:1:1::/:\n');
     symlinkSync('/users', join(dir, 'top/etc/passwd'));
     expect(readUsers(layers())['inside']).toBeDefined();
+  });
+
+  it('follow a link into another layer, as the overlay will', () => {
+    mkdirSync(join(dir, 'bottom/store'));
+    writeFileSync(join(dir, 'bottom/store/passwd'), 'stored:x:1:1::/:\n');
+    writeFileSync(join(dir, 'bottom/etc/passwd'), 'low:x:2:2::/:\n');
+    symlinkSync('../store/passwd', join(dir, 'top/etc/passwd'));
+    expect(Object.keys(readUsers(layers())).sort()).toEqual(['root', 'stored']);
+  });
+
+  it('are not those below an opaque directory, a whiteout of the directory, or a file in its place', () => {
+    writeFileSync(join(dir, 'bottom/etc/passwd'), 'low:x:1:1::/:\n');
+    setXattrAt(join(dir, 'top/etc'), 'trusted.overlay.opaque', Buffer.from('y'));
+    expect({ ...readUsers(layers()) }).toEqual({ root: ROOT });
+    rmSync(join(dir, 'top/etc'), { recursive: true });
+    expect(readUsers(layers())['low']).toBeDefined();
+    execFileSync('mknod', [join(dir, 'top/etc'), 'c', '0', '0']);
+    expect({ ...readUsers(layers()) }).toEqual({ root: ROOT });
+    rmSync(join(dir, 'top/etc'));
+    writeFileSync(join(dir, 'top/etc'), 'a file');
+    expect({ ...readUsers(layers()) }).toEqual({ root: ROOT });
+  });
+
+  it('are not looked for in circles', () => {
+    symlinkSync('passwd', join(dir, 'top/etc/passwd'));
+    expect({ ...readUsers(layers()) }).toEqual({ root: ROOT });
+    rmSync(join(dir, 'top/etc'), { recursive: true });
+    symlinkSync('etc/etc', join(dir, 'top/etc'));
+    expect({ ...readUsers(layers()) }).toEqual({ root: ROOT });
+  });
+
+  describe('as USER names them', () => {
+    const accounts = () => {
+      writeFileSync(join(dir, 'top/etc/passwd'), 'root:x:0:0::/root:\nann:x:1000:1001::/home/ann:\n');
+      writeFileSync(join(dir, 'top/etc/group'), 'staff:x:50:\nsudo:x:27:ann\n');
+      return readAccounts(layers());
+    };
+
+    it.each<[string | null, object | null]>([
+      ['ann', { name: 'ann', uid: 1000, gid: 1001, home: '/home/ann', groups: [27] }], ['1000', { name: 'ann', uid: 1000, gid: 1001 }], ['ann:staff', { uid: 1000, gid: 50 }], ['ann:7', { uid: 1000, gid: 7 }],
+      ['4000', { name: '4000', uid: 4000, gid: 0, home: '/', groups: [] }], ['4000:4001', { uid: 4000, gid: 4001 }], ['', { name: 'root', uid: 0 }], [null, { name: 'root', uid: 0 }], ['ann:', { gid: 1001 }],
+      ['bob', null], ['ann:nobody', null], ['65536', null], ['-1', null], ['__proto__', null], ['ann:constructor', null], ['1e3', null], [' ann', null],
+    ])('%j', (user, expected) => {
+      if (expected === null) expect(runAs(user, accounts())).toBeNull();
+      else expect(runAs(user, accounts())).toMatchObject(expected);
+    });
+
+    it('is daytona where nobody is named and there is one', () => {
+      writeFileSync(join(dir, 'top/etc/passwd'), 'daytona:x:1000:1000::/home/daytona:\n');
+      expect(runAs(null, readAccounts(layers()))).toMatchObject({ name: 'daytona', uid: 1000 });
+    });
   });
 
   it('are not waited for and take little memory', () => {

@@ -34,9 +34,9 @@ const MANIFEST_LIMIT = 4 * 1024 ** 2;
 /** A list may point to a list, as multi-platform builds of multi-platform bases do. */
 const MAX_LISTS = 3;
 
-/** Attempts at one request, with pauses that double from the first: 15 s in all, unless the registry says when to come back. */
+/** Attempts at one request, with pauses that double from the first: 7.5 s in all, unless the registry says when to come back. */
 const ATTEMPTS = 5;
-const FIRST_PAUSE_MS = 1_000;
+const FIRST_PAUSE_MS = 500;
 /** A registry that wants to be left alone for longer is told of as unavailable. */
 const LONGEST_PAUSE_MS = 60_000;
 

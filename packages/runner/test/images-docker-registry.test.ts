@@ -1,0 +1,80 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ImageBed, imageOf, sha256, tarOf, type TestImage } from './image-bed.ts';
+
+const missing = ['docker-registry', 'skopeo'].filter((program) => {
+  try {
+    execFileSync('which', [program], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return true;
+  }
+});
+if (missing.length > 0) console.log(`images-docker-registry: skipped, not installed: ${missing.join(', ')}`);
+
+describe.skipIf(missing.length > 0)('the registry that Docker ships', () => {
+  let bed: ImageBed;
+  let child: ChildProcess;
+  let host: string;
+  const image = imageOf([
+    tarOf([{ name: 'etc', type: '5' }, { name: 'etc/release', data: 'one' }, { name: 'etc/old', data: 'gone' }, { name: 'big', data: Buffer.alloc(5_000_000, 'text ') }]),
+    tarOf([{ name: 'etc', type: '5' }, { name: 'etc/release', data: 'two' }, { name: 'etc/.wh.old' }]),
+  ], { config: { Cmd: ['/bin/sh'], Env: ['A=1'] } });
+
+  beforeAll(async () => {
+    bed = await new ImageBed().open();
+    const dir = bed.storage.dir;
+    const port = await freePort();
+    host = `127.0.0.1:${port}`;
+    writeFileSync(join(dir, 'registry.yml'), `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${dir}/registry}}\nhttp: {addr: '${host}'}\n`);
+    child = spawn('docker-registry', ['serve', join(dir, 'registry.yml')], { stdio: 'ignore' });
+    while (!(await fetch(`http://${host}/v2/`).then(({ ok }) => ok, () => false))) {
+      if (child.exitCode !== null) throw new Error('docker-registry ended');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    writeLayout(join(dir, 'layout'), image);
+  });
+  afterAll(async () => {
+    child?.kill();
+    await bed?.dispose();
+  });
+
+  const push = (target: string, ...options: string[]): void => void execFileSync('skopeo', ['copy', '--quiet', '--dest-tls-verify=false', ...options, `oci:${bed.storage.dir}/layout`, `docker://${host}/${target}`]);
+
+  it.each(['oci', 'v2s2'])('gives images pushed by skopeo as %s', async (format) => {
+    push(`team/${format}:1`, '--format', format);
+    expect(await bed.pull(`pulled-${format}`, `${host}/team/${format}:1`)).toMatchObject({ state: 'ready', sizeBytes: 5_000_010, config: { cmd: ['/bin/sh'] } });
+    const { layers } = bed.images.get(`pulled-${format}`)!;
+    expect(layers).toHaveLength(2);
+    expect(readFileSync(join(layers[0]!, 'etc/release'), 'utf8')).toBe('two');
+    expect(bed.layers()).toHaveLength(2); // both formats share them
+  });
+
+  it('says that it has no such image', async () => {
+    expect(await bed.pull('none', `${host}/team/none:1`)).toMatchObject({ state: 'failed', reason: expect.stringMatching(/has no .*team\/none:1 \(manifest unknown\)/) });
+  });
+
+  it('that is gone in the middle leaves a failure that may pass', async () => {
+    child.kill('SIGKILL');
+    expect(await bed.pull('down', `${host}/team/oci:1`)).toMatchObject({ state: 'failed', transient: true, reason: expect.stringContaining('refuses connections') });
+  });
+});
+
+/** As `oci:` names it to skopeo. */
+function writeLayout(dir: string, { manifest, mediaType, digest, blobs }: TestImage): void {
+  mkdirSync(join(dir, 'blobs/sha256'), { recursive: true });
+  for (const content of [manifest, ...blobs.values()]) writeFileSync(join(dir, 'blobs', sha256(content).replace(':', '/')), content);
+  writeFileSync(join(dir, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  writeFileSync(join(dir, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [{ mediaType, digest, size: manifest.length }] }));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
