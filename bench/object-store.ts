@@ -1,0 +1,97 @@
+/**
+ * The embedded object store with the credentials a client gets: many small objects put and listed, one large one put and got, and what that
+ * costs others: the API's answers meanwhile. By itself: `node scripts/run.mjs bench/object-store.ts [--quick]`, or from bench/main.ts.
+ */
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ObjectAccess, StorageAccess } from '@paddock/contract';
+import { type Blobs, openBlobs } from '@paddock/store';
+import { startPaddock } from '../e2e/support/harness.ts';
+import type { Paddock } from '../e2e/support/types.ts';
+import { atMost, type Figure, row, series, timed } from './stats.ts';
+
+const AT_ONCE = 16;
+const LARGE_MIB = 512;
+
+/** @returns figures of SPECIFICATION.md: neither putting nor listing gets slower with what is there */
+export async function objectStore(paddock: Paddock, quick: boolean): Promise<Figure[]> {
+  const blobs = openBlobs(await access(paddock));
+  const quarter = quick ? 500 : 2500;
+  const [puts, lists]: [number[], number[]] = [[], []];
+  for (let part = 0; part < 4; part += 1) {
+    puts.push(await timed(() => putSmall(blobs, part * quarter, quarter)));
+    lists.push((await timed(() => listAll(blobs))) / (part + 1));
+  }
+  console.log(`\nObject store: ${4 * quarter} objects of 1 KiB in one folder, ${AT_ONCE} at once, in quarters`);
+  console.log(`  put   ${puts.map((ms) => `${Math.round((quarter / ms) * 1000)}/s`).join('  ')}`);
+  console.log(`  list  ${lists.map((ms) => `${Math.round((quarter / ms) * 1000)}/s`).join('  ')}`);
+
+  const [up, down, meanwhile]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < (quick ? 1 : 3); round += 1) {
+    up.push(await timed(() => answering(paddock, blobs.put('large', large()), meanwhile)));
+    down.push(await timed(() => read(blobs)));
+  }
+  const speeds = (samples: readonly number[]) => `${samples.map((ms) => Math.round((LARGE_MIB / ms) * 1000)).join(', ')} MiB/s`;
+  console.log(`  one object of ${LARGE_MIB} MiB: put ${speeds(up)}; got ${speeds(down)}`);
+  console.log(row(series('  API answer during the put', meanwhile)));
+  return [
+    atMost('object store: last quarter of puts to first', puts[3]! / puts[0]!, 1.5, 'x'),
+    atMost('object store: listing a key of 4n to one of n', lists[3]! / lists[0]!, 1.5, 'x'),
+  ];
+}
+
+async function access(paddock: Paddock): Promise<ObjectAccess> {
+  const reply = await fetch(`${paddock.apiUrl}/object-storage/push-access`, { headers: { authorization: `Bearer ${paddock.apiKey}` } });
+  const { storageUrl, accessKey, secret, sessionToken, bucket, region, organizationId } = (await reply.json()) as StorageAccess;
+  return { endpoint: storageUrl, region, bucket, prefix: `${organizationId}/`, accessKey, secretKey: secret, sessionToken };
+}
+
+async function putSmall(blobs: Blobs, from: number, count: number): Promise<void> {
+  const content = Buffer.alloc(1024, 'x');
+  let next = from;
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    while (next < from + count) await blobs.put(`small/${String(next++).padStart(6, '0')}`, Readable.from([content], { objectMode: false }));
+  }));
+}
+
+async function listAll(blobs: Blobs): Promise<void> {
+  let after: string | undefined;
+  do after = (await blobs.list('small/', { limit: 1000, after })).next ?? undefined;
+  while (after !== undefined);
+}
+
+function large(): Readable {
+  const chunk = Buffer.alloc(64 * 1024, 'y');
+  return Readable.from((function* () { for (let i = 0; i < LARGE_MIB * 16; i += 1) yield chunk; })(), { objectMode: false });
+}
+
+async function read(blobs: Blobs): Promise<void> {
+  for await (const _ of (await blobs.get('large'))!.body);
+}
+
+/** Milliseconds of an answer of the API, again and again until the work ends. */
+async function answering(paddock: Paddock, work: Promise<unknown>, into: number[]): Promise<void> {
+  let over = false;
+  const asking = (async () => {
+    while (!over) {
+      into.push(await timed(async () => (await fetch(`${paddock.apiUrl}/users/me`, { headers: { authorization: `Bearer ${paddock.apiKey}` } })).text()));
+      await sleep(5);
+    }
+  })();
+  try {
+    await work;
+  } finally {
+    over = true;
+    await asking;
+  }
+}
+
+if (import.meta.main) {
+  const paddock = await startPaddock({ warmPool: '0' });
+  try {
+    const figures = await objectStore(paddock, process.argv.includes('--quick'));
+    for (const { met, what, measured, limit } of figures) console.log(`${met ? 'met   ' : 'MISSED'} ${what}: ${measured} (${limit})`);
+  } finally {
+    await paddock.stop();
+  }
+}
