@@ -17,6 +17,9 @@ const compress = promisify(zstdCompress) as (data: Buffer, options: object) => P
  */
 const PIECE_BYTES = 15 * 1024 ** 2;
 
+/** What a piece may become by compression, so that one call of a thread does it: Node's default of 16 KiB would be a thousand. */
+const ROOM_BYTES = PIECE_BYTES + 256 * 1024;
+
 /** One is compressed while one is sent and one is read. */
 const AT_ONCE = 3;
 
@@ -107,7 +110,7 @@ async function verify(blobs: Blobs, manifest: ArchiveManifest, digest: string): 
 }
 
 async function store(blobs: Blobs, index: number, piece: Buffer): Promise<ArchivePiece> {
-  const packed = await compress(piece, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
+  const packed = await compress(piece, { chunkSize: ROOM_BYTES, params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
   const digest = await sha256(packed);
   await blobs.put(pieceKey(index), Readable.from([packed]));
   return { size: packed.length, sha256: digest, tarBytes: piece.length };

@@ -60,5 +60,5 @@ async function fetch(blobs: Blobs, index: number, piece: ArchivePiece): Promise<
   const packed = await readWhole(blobs, key, piece.size);
   if (packed === null) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is missing`);
   if (packed.length !== piece.size || await sha256(packed) !== piece.sha256) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is not what was stored`);
-  return decompress(packed, { maxOutputLength: piece.tarBytes });
+  return decompress(packed, { chunkSize: Math.max(64, piece.tarBytes), maxOutputLength: piece.tarBytes });
 }
