@@ -101,7 +101,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       memoryGiB: rounded(totalmem() / GIB),
       diskGiB: rounded(totalBytes / GIB),
       diskUsedGiB: rounded(usedBytes / GIB),
-      sandboxesStarted: sandboxes.startedCount,
+      sandboxesStarted: sandboxes.startedCount - sandboxes.listInternal().filter(({ state }) => state === 'started').length,
     };
   };
   const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: (reference, auth, signal) => inspect(config.registries, reference, auth, signal), version: VERSION, log });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build, sourceOf } from './builds-support.ts';
@@ -70,6 +71,16 @@ describe('base images from a registry', () => {
     expect(wrong).toMatchObject({ state: 'failed', reason: expect.stringMatching(/^Line 1: the base image Not_A\/Name:x:y cannot be had: .*no reference to an image/) });
     const { image: recipe } = await build(runner, sourceOf('FROM paddock/nothing'));
     expect(recipe).toMatchObject({ state: 'failed', reason: expect.stringMatching(/^Line 1: the base image paddock\/nothing is not there/) });
+  });
+
+  it('are never the images of others in the same store', async () => {
+    const { image: theirs } = await build(runner, sourceOf('FROM paddock/slim\nRUN echo theirs >/theirs', { organizationId: randomUUID() }));
+    expect(theirs.state).toBe('ready');
+    const reference = `paddock/${theirs.name}`;
+    for (const over of [{}, { localBases: { [reference]: theirs.name } }]) {
+      const { image } = await build(runner, sourceOf(`FROM ${reference}`, over));
+      expect(image).toMatchObject({ state: 'failed', reason: expect.stringMatching(/^There is no image paddock\/build-/) });
+    }
   });
 
   it('of a registry that does not answer may be asked for again', async () => {

@@ -35,10 +35,14 @@ export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, w
   return bases;
 }
 
-/** Recipes of ours are `paddock/<name>`. */
+/** Names of images that belong to somebody: whoever writes one in a Dockerfile need not be the one. */
+const OWNED = /^(?:sha256|build|sandbox)-/;
+
+/** Images that Paddock ships are `paddock/<name>`. */
 function localName({ localBases = {} }: BuildSource, reference: string): string | null {
-  if (Object.hasOwn(localBases, reference)) return localBases[reference]!;
-  return /^paddock\/([a-z0-9-]+)(?::latest)?$/.exec(reference)?.[1] ?? null;
+  const name = Object.hasOwn(localBases, reference) ? localBases[reference]! : /^paddock\/([a-z0-9-]+)(?::latest)?$/.exec(reference)?.[1] ?? null;
+  if (name !== null && OWNED.test(name)) throw new MakeFailed(`There is no image ${reference}: of the images on this server only those that Paddock ships can be named`);
+  return name;
 }
 
 async function local(parts: BaseParts, reference: string, name: string, line: number, context: MakeContext): Promise<Found> {

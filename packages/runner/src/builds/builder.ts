@@ -31,6 +31,9 @@ const PLATFORM = `linux/${ARCHITECTURE}`;
 /** Where the steps begin and end in the making's progress. */
 const STEPS = { from: 0.25, to: 0.9 } as const;
 
+/** How often a build that waits for the builder tells how far that is. */
+const TELL_MS = 500;
+
 /** How buildah, the kernel and programs say that the disk is full. */
 const DISK_FULL = /disk quota exceeded|no space left on device/i;
 
@@ -139,7 +142,15 @@ export class Builder implements Maker<'build'> {
     const ready = (): boolean => images.find(BUILDER_IMAGE)?.state === 'ready';
     if (ready()) return;
     context.log('Preparing the builder, once on this machine.\n');
-    await makeRecipe(images, BUILDER_IMAGE, context.signal);
+    const telling = setInterval(() => {
+      const progress = images.find(BUILDER_IMAGE)?.progress;
+      if (progress !== undefined) context.progress({ fraction: STEPS.from * progress.fraction, text: `Preparing the builder: ${progress.text}` });
+    }, TELL_MS);
+    try {
+      await makeRecipe(images, BUILDER_IMAGE, context.signal);
+    } finally {
+      clearInterval(telling);
+    }
     if (!ready()) throw new MakeFailed(`The builder could not be prepared: ${images.find(BUILDER_IMAGE)?.reason ?? 'it is not there'}`, { transient: true });
   }
 }
