@@ -4,11 +4,15 @@
  */
 import { spawn } from 'node:child_process';
 import { startPaddock } from '../e2e/support/harness.ts';
+import { archives } from './archive.ts';
+import { builds } from './builds.ts';
 import { Docker } from './docker.ts';
+import { images } from './images.ts';
 import { latency } from './latency.ts';
 import { memory } from './idle-memory.ts';
 import { toolbox } from './toolbox.ts';
 import { transfers } from './transfers.ts';
+import { volumes } from './volumes.ts';
 import type { Figure } from './stats.ts';
 
 const quick = process.argv.includes('--quick');
@@ -30,10 +34,14 @@ try {
   figures.push(...(await toolbox(paddock, docker, quick)));
   figures.push(...(await transfers(paddock, quick)));
   figures.push(...(await memory(paddock)));
+  figures.push(...(await volumes(paddock, quick)));
+  figures.push(...(await builds(paddock, quick)));
+  figures.push(...(await archives(paddock, quick)));
 } finally {
   await docker?.stop();
   await paddock.stop();
 }
+figures.push(...(await images()));
 
 console.log('\nFigures');
 for (const figure of figures) {
