@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daytona, Image } from '@daytona/sdk';
+import { readState } from '@paddock/cli';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort, startPaddock, type Paddock } from '../support/harness.ts';
 import { Mirror } from './mirror.ts';
@@ -75,6 +76,12 @@ test('a registry that says "too many requests" for a while costs time only', asy
   await expect.poll(() => stateOf('/snapshots/busy'), { timeout: 120_000 }).toBe('active');
   expect(mirror.refuse.times).toBe(0);
 }, 180_000);
+
+test('a build of a user that fails says nothing about the server', async () => {
+  await call('/snapshots', { method: 'POST', body: JSON.stringify({ name: 'failing', buildInfo: { dockerfileContent: 'FROM debian:13\nRUN exit 4' } }) });
+  await expect.poll(() => stateOf('/snapshots/failing'), { timeout: 60_000 }).toBe('build_failed');
+  expect(readState(paddock.layout)?.phase).toBe('ready');
+}, 120_000);
 
 test('two identical builds at once are one build', async () => {
   const image = Image.base('debian:13').runCommands('sleep 2; head -c 16 /dev/urandom | base64 > /once');

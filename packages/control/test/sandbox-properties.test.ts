@@ -97,7 +97,7 @@ test('small reads and what does not exist', async () => {
   expect((await get('build-logs-url'))[0]).toBe(404);
   expect((await get('build-logs'))[0]).toBe(404);
   expect(await get('telemetry/metrics?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z')).toEqual([200, { series: [] }]);
-  for (const operation of ['pause', 'archive', 'resize', 'fork', 'snapshot', 'ssh-access']) expect((await post(operation, {})).status, operation).toBe(501);
+  for (const operation of ['pause', 'fork']) expect((await post(operation, {})).status, operation).toBe(501);
   const usage = (await plane.call('GET', `/api/organizations/${(await plane.call('GET', `/api/sandbox/${id}`)).body.organizationId}/usage`)).body;
   expect(usage.regionUsage[0]).toMatchObject({ regionId: 'us', currentCpuUsage: 1, currentMemoryUsage: 1, currentDiskUsage: 3, totalCpuQuota: 2 });
 });

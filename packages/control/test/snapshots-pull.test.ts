@@ -73,7 +73,7 @@ test('a name can be used again as soon as the delete has answered, also while it
     expect((await plane.call('DELETE', '/api/snapshots/again')).status).toBe(200);
   }
   await create({ name: 'again', imageName: 'again:1' });
-  await until(() => plane.runner.images.some(({ name }) => name === image(3)), 'it is pulled once more');
+  await until(async () => (await plane.context.images.get(image(3)))?.state === 'preparing' && plane.runner.images.some(({ name }) => name === image(3)), 'it is pulled once more');
   ready(3);
   await untilSnapshot(plane, 'again', 'active');
 });

@@ -65,6 +65,9 @@ async function takeOver(layout: Layout): Promise<Lock | string> {
   return lock;
 }
 
+/** What the default snapshots are made of. The server is ready when it is there; all other images are their users' business. */
+const DEFAULT_IMAGE = 'slim';
+
 /** The parts of one instance, their order of start and stop, and what the operator sees of it. */
 class Supervisor {
   readonly #config: PaddockConfig;
@@ -195,6 +198,7 @@ class Supervisor {
   }
 
   #onImage(image: RunnerImage): void {
+    if (image.name !== DEFAULT_IMAGE) return;
     if (this.#stopping) return;
     this.#image = image;
     if (image.state === 'failed') this.#output.log('error', `image ${image.name} could not be made`, { reason: image.reason });

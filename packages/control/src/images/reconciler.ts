@@ -148,8 +148,9 @@ export class ImageReconciler {
       } else if (image.state === 'removing') {
         const removed = await runner.removeImage(name);
         if (!removed.ok) return OPEN_MS;
-        // Wanted again meanwhile: it is pending now, and is looked at once more.
         if ((await db.run(deleteRemoved(name))) === 1) return null;
+        // Wanted again meanwhile, so it is looked at once more; what an event from before the removal may have said is not so.
+        await images.move(name, 'lost', { sizeBytes: null });
       } else return null;
     }
   }
