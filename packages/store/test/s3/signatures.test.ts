@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
+import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { BUCKET, raw, type RawCall, startS3, type TestS3 } from './support.ts';
 
@@ -126,4 +127,26 @@ test('a signed body must be the one that was signed', async () => {
   expect(await raw(s3.access(), `/${BUCKET}/body`, { method: 'PUT', body: 'wrong', headers: { 'x-amz-content-sha256': hash } })).toMatchObject({ status: 400, code: 'XAmzContentSHA256Mismatch' });
   expect((await raw(s3.access(), `/${BUCKET}/body`)).code).toBe('NoSuchKey');
   expect((await raw(s3.access(), `/${BUCKET}/body`, { method: 'PUT', body: 'right', headers: { 'x-amz-content-sha256': hash } })).status).toBe(200);
+});
+
+test('headers of UTF-8 are signed by their bytes, whatever the last one is', async () => {
+  const access = s3.access({}, 'keys');
+  const date = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
+  const scope = [date.slice(0, 8), 'us-east-1', 's3', 'aws4_request'];
+  const text = 'voilà'; // its last byte is a blank to whoever takes bytes for latin1
+  const signed = 'host;x-amz-content-sha256;x-amz-date;x-amz-meta-a';
+  const canonical = `PUT\n/${BUCKET}/utf8\n\nhost:127.0.0.1:${s3.port}\nx-amz-content-sha256:UNSIGNED-PAYLOAD\nx-amz-date:${date}\nx-amz-meta-a:${text}\n\n${signed}\nUNSIGNED-PAYLOAD`;
+  const key = scope.reduce<string | Buffer>((before, part) => createHmac('sha256', before).update(part).digest(), `AWS4${access.secretKey}`);
+  const signature = createHmac('sha256', key).update(`AWS4-HMAC-SHA256\n${date}\n${scope.join('/')}\n${createHash('sha256').update(canonical).digest('hex')}`).digest('hex');
+  const status = await new Promise((resolve, reject) => {
+    httpRequest({
+      host: '127.0.0.1', port: s3.port, method: 'PUT', path: `/${BUCKET}/utf8`,
+      headers: {
+        'content-length': 1, 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD', 'x-amz-date': date, 'x-amz-meta-a': Buffer.from(text).toString('latin1'),
+        authorization: `AWS4-HMAC-SHA256 Credential=${access.accessKey}/${scope.join('/')}, SignedHeaders=${signed}, Signature=${signature}`,
+      },
+    }, (reply) => resolve(reply.resume().statusCode)).on('error', reject).end(Buffer.from('x'));
+  });
+  expect(status).toBe(200);
+  expect((await s3.blobs.head('utf8'))!.metadata).toEqual({ a: text });
 });

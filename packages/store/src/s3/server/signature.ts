@@ -152,7 +152,7 @@ function canonicalRequest(request: S3Request, { presigned, signedHeaders, payloa
 function headerValues({ raw: { rawHeaders } }: S3Request, name: string): string {
   const values: string[] = [];
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    if (rawHeaders[i]!.toLowerCase() === name) values.push(rawHeaders[i + 1]!.trim().replace(/ +/g, ' '));
+    if (rawHeaders[i]!.toLowerCase() === name) values.push(rawHeaders[i + 1]!.replace(/^[ \t]+|[ \t]+$/g, '').replace(/ +/g, ' ')); // trim() would also take 0xa0, half of a letter
   }
   return values.join(',');
 }
