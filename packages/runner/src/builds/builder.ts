@@ -31,6 +31,9 @@ const PLATFORM = `linux/${ARCHITECTURE}`;
 /** Where the steps begin and end in the making's progress. */
 const STEPS = { from: 0.25, to: 0.9 } as const;
 
+/** With less than this in the pool, writes fail although a quota has room. */
+const POOL_FULL_BYTES = GIB;
+
 /** How often a build that waits for the builder tells how far that is. */
 const TELL_MS = 500;
 
@@ -45,7 +48,7 @@ export class Builder implements Maker<'build'> {
   constructor(parts: BuilderParts) {
     this.#parts = parts;
     this.#turns = new Turns(parts.config.atOnce);
-    this.#caches = new BuildCaches(parts, (organizationId) => this.#turns.isBusy(organizationId));
+    this.#caches = new BuildCaches(parts, this.#turns);
   }
 
   /** Nothing of a build outlives the runner that drove it but its organization's layer cache. */
@@ -82,6 +85,7 @@ export class Builder implements Maker<'build'> {
     } finally {
       await sandbox.stop();
       await sandbox.tidy();
+      void this.#caches.collect();
     }
   }
 
@@ -92,7 +96,7 @@ export class Builder implements Maker<'build'> {
     } catch (error) {
       context.signal.throwIfAborted();
       if (!isDiskFull(error)) throw error;
-      if (!cached) throw new MakeFailed(`${(error as Error).message}. The disk of a build has ${this.#parts.config.diskGiB} GiB`, { cause: error });
+      if (!cached) throw await this.#tooLarge(error as Error);
     }
     context.log('The disk of the build is full: the layer cache is dropped and the build begins anew.\n');
     await sandbox.discard();
@@ -129,6 +133,12 @@ export class Builder implements Maker<'build'> {
       if (ended !== null) throw new MakeFailed(`${output.reason(137)}. The build ended: ${ended}`, { cause: error });
       throw error;
     }
+  }
+
+  async #tooLarge(error: Error): Promise<MakeFailed> {
+    const { totalBytes, usedBytes } = await this.#parts.disks.usage();
+    if (totalBytes - usedBytes < POOL_FULL_BYTES) return new MakeFailed(`${error.message}. The storage of the runner is full`, { transient: true, cause: error });
+    return new MakeFailed(`${error.message}. The disk of a build has ${this.#parts.config.diskGiB} GiB`, { cause: error });
   }
 
   #failure(sandbox: BuildSandbox, reason: string): Error {

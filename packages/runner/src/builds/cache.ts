@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { INTERNAL_PREFIX, type Sandboxes } from '../lifecycle/sandboxes.ts';
 import type { Disks } from '../types.ts';
+import type { Turns } from './turns.ts';
 
 export interface CacheParts {
   readonly sandboxes: Pick<Sandboxes, 'listInternal' | 'stop' | 'remove'>;
@@ -22,12 +23,12 @@ const EVERY_MS = DAY_MS / 4;
 
 export class BuildCaches {
   readonly #parts: CacheParts;
-  readonly #isBusy: (organizationId: string) => boolean;
+  readonly #turns: Turns;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: CacheParts, isBusy: (organizationId: string) => boolean) {
+  constructor(parts: CacheParts, turns: Turns) {
     this.#parts = parts;
-    this.#isBusy = isBusy;
+    this.#turns = turns;
   }
 
   /** Ends what builds of an earlier runner have left running. */
@@ -52,15 +53,17 @@ export class BuildCaches {
   async collect(): Promise<void> {
     const { sandboxes, disks, log } = this.#parts;
     const idle = sandboxes.listInternal()
-      .filter(({ id, state }) => state !== 'started' && !this.#isBusy(id.slice(INTERNAL_PREFIX.length)))
+      .filter(({ id, state }) => state !== 'started')
       .map(({ id }) => ({ id, usedAt: statSync(disks.path(id), { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
       .sort((a, b) => a.usedAt - b.usedAt);
     for (const { id, usedAt } of idle) {
       try {
         const { usedBytes, totalBytes } = await disks.usage();
         if (Date.now() - usedAt < UNUSED_MS && usedBytes < FULL * totalBytes) return;
-        await sandboxes.remove(id);
-        log.info({ id, usedAt: new Date(usedAt) }, 'layer cache of builds removed');
+        await this.#turns.ifIdle(id.slice(INTERNAL_PREFIX.length), async () => {
+          await sandboxes.remove(id);
+          log.info({ id, usedAt: new Date(usedAt) }, 'layer cache of builds removed');
+        });
       } catch (error) {
         log.error({ id, err: error }, 'a layer cache of builds cannot be removed');
       }

@@ -24,8 +24,16 @@ export class Turns {
     }
   }
 
-  isBusy(key: string): boolean {
-    return this.#running.has(key);
+  /** Runs the task at once, as if it were a build, unless one of the same key runs. */
+  async ifIdle(key: string, task: () => Promise<void>): Promise<void> {
+    if (this.#running.has(key)) return;
+    this.#running.add(key);
+    try {
+      await task();
+    } finally {
+      this.#running.delete(key);
+      this.#next();
+    }
   }
 
   #turn(key: string, signal: AbortSignal): Promise<void> {
