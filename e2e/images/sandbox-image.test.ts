@@ -63,7 +63,7 @@ E`)).toBe('6\njax');
   });
 
   it('runs TypeScript, as it is and compiled', async () => {
-    expect(await run('cd /tmp && echo "const n: number = 41; console.log(n + 1)" >a.ts && ts-node -T -O '{"module":"commonjs"}' a.ts && tsc a.ts && node a.js && bun a.ts && node a.ts')).toBe('42\n42\n42\n42');
+    expect(await run(`cd /tmp && echo "const n: number = 41; console.log(n + 1)" >a.ts && ts-node -T -O '{"module":"commonjs"}' a.ts && tsc a.ts && node a.js && bun a.ts && node a.ts`)).toBe('42\n42\n42\n42');
   });
 
   it.each(['claude', 'codex', 'opencode', 'openclaw'])('starts %s', async (agent) => expect(await run(`${agent} --version 2>&1 | tail -1`)).toMatch(/\d+\.\d+/));
