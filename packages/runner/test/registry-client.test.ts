@@ -138,6 +138,20 @@ describe('a registry client', () => {
     await expect(client(`${registry.host}/team/none:1`).resolve()).rejects.toMatchObject({ failure: 'not-found', message: `${registry.host} has no ${registry.host}/team/none:1 (not known here)` });
   });
 
+  it.each<[string, (registry: MemoryRegistry, other: MemoryRegistry) => void]>([
+    ['answers nothing', (it) => { it.before = () => undefined; }],
+    ['stops in the middle of a manifest', (it) => { it.before = (_, reply) => void reply.writeHead(200, { 'content-length': 100 }).write('{'); }],
+    ['stops in the middle of a blob', (it) => { it.before = (request, reply, next) => (request.url!.includes('blobs') ? void reply.writeHead(200).write('x') : next()); }],
+    ['has a token service that answers nothing', (it, service) => {
+      service.before = () => undefined;
+      it.before = (_, reply) => reply.writeHead(401, { 'www-authenticate': `Bearer realm="http://${service.host}/"` }).end();
+    }],
+  ])('gives up on a registry that %s', async (_, spoil) => {
+    spoil(registry, other);
+    const options = { attempts: 1, silenceMs: 100 };
+    await expect(new RegistryClient(tool(), null, { insecure: [], mirrors: {} }, AbortSignal.timeout(30_000), options).resolve()).rejects.toMatchObject({ failure: 'unavailable', message: expect.stringMatching(/0\.1 seconds/) });
+  });
+
   it('ends at once when it is not wanted any more', async () => {
     registry.before = () => undefined; // never answers
     const stop = new AbortController();

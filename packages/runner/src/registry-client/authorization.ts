@@ -38,6 +38,7 @@ export interface AuthorizationInput {
   /** Those for this very host, or null. */
   readonly auth: RegistryAuth | null;
   readonly trust: Trust;
+  readonly silenceMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -50,7 +51,7 @@ export async function authorize(input: AuthorizationInput): Promise<string | nul
 }
 
 /** distribution: token authentication. `scope` is what is needed here whatever the challenge says, so that a token does no more. */
-async function token({ parameters }: Challenge, { host, repository, auth, trust, signal }: AuthorizationInput): Promise<string> {
+async function token({ parameters }: Challenge, { host, repository, auth, trust, silenceMs, signal }: AuthorizationInput): Promise<string> {
   const url = URL.parse(parameters['realm'] ?? '');
   if (url === null || !/^https?:$/.test(url.protocol)) throw new RegistryError('invalid', `${host} asks for a token but names no service that has one`);
   if (parameters['service'] !== undefined) url.searchParams.set('service', parameters['service']);
@@ -58,7 +59,7 @@ async function token({ parameters }: Challenge, { host, repository, auth, trust,
   if (auth !== null) url.searchParams.set('account', auth.username);
   // The service is often another host; it sees the credentials because the registry they are for says so, over TLS like the registry itself.
   const service = { insecure: trust.insecure, local: trust.local && isLocalHost(url.host) };
-  const { reply } = await exchange({ url, headers: auth === null ? {} : { authorization: basic(auth) }, signal, trust: service });
+  const { reply } = await exchange({ url, headers: auth === null ? {} : { authorization: basic(auth) }, signal, trust: service, silenceMs });
   const status = reply.statusCode!;
   if (status === 401 || status === 403 || status === 400 || status === 404) {
     reply.resume();

@@ -6,12 +6,12 @@ import { SILENCE_MS } from './transport.ts';
 /** A small body takes no longer than this, however slowly it drips. */
 const BODY_MS = 60_000;
 
-export async function readBody(reply: IncomingMessage, limit: number, who: string, signal: AbortSignal): Promise<Buffer> {
+export async function readBody(reply: IncomingMessage, limit: number, who: string, signal: AbortSignal, silenceMs = SILENCE_MS): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   const timer = setTimeout(() => reply.destroy(new RegistryError('unavailable', `${who} answers too slowly`)), BODY_MS);
   try {
-    for await (const chunk of silenceBound(reply, who)) {
+    for await (const chunk of silenceBound(reply, who, silenceMs)) {
       size += chunk.length;
       if (size > limit) throw new RegistryError('invalid', `${who} answers with more than ${limit} bytes`);
       chunks.push(chunk);
@@ -38,8 +38,8 @@ export async function readJson(reply: IncomingMessage, limit: number, who: strin
   throw new RegistryError('invalid', `${who} answered with something that is no JSON object`);
 }
 
-/** The body, with an error when nothing comes for SILENCE_MS. */
-export function silenceBound(reply: IncomingMessage, who: string): AsyncIterable<Buffer> {
-  reply.setTimeout(SILENCE_MS, () => reply.destroy(new RegistryError('unavailable', `${who} sent nothing for ${SILENCE_MS / 1_000} seconds`)));
+/** The body, with an error when nothing comes for a while. */
+export function silenceBound(reply: IncomingMessage, who: string, silenceMs: number): AsyncIterable<Buffer> {
+  reply.setTimeout(silenceMs, () => reply.destroy(new RegistryError('unavailable', `${who} sent nothing for ${silenceMs / 1_000} seconds`)));
   return reply;
 }

@@ -8,7 +8,7 @@ import { readBody, silenceBound } from './bodies.ts';
 import { RegistryError } from './errors.ts';
 import { ACCEPT, CONFIG_LIMIT, HERE, parseConfig, parseManifest, type Descriptor, type ImageDocument, type Manifest } from './manifest.ts';
 import { DOCKER_HUB, normalHost, parseReference, sameHost, type Reference } from './reference.ts';
-import { exchange, isLocalHost, type Trust } from './transport.ts';
+import { SILENCE_MS, exchange, isLocalHost, type Trust } from './transport.ts';
 
 export type RegistrySettings = Pick<PaddockConfig['registries'], 'insecure' | 'mirrors'>;
 
@@ -17,6 +17,8 @@ export interface RegistryOptions {
   readonly authorizations?: ReadonlyMap<string, string>;
   /** At one request; default ATTEMPTS. */
   readonly attempts?: number;
+  /** Default SILENCE_MS. */
+  readonly silenceMs?: number;
 }
 
 export interface ResolvedImage {
@@ -40,9 +42,7 @@ const FIRST_PAUSE_MS = 500;
 /** A registry that wants to be left alone for longer is told of as unavailable. */
 const LONGEST_PAUSE_MS = 60_000;
 
-/** A download is taken up again as long as something comes in between. */
-const RESUMPTIONS_WITHOUT_PROGRESS = 4;
-/** A connection that breaks again and again carries no image. */
+/** A download is taken up again as long as something comes in between, but a connection that breaks again and again carries no image. */
 const MAX_RESUMPTIONS = 50;
 
 /** Where content of a host is asked for. */
@@ -61,6 +61,7 @@ export class RegistryClient {
   /** Origin → value of Authorization that worked. */
   readonly #authorizations: Map<string, string>;
   readonly #attempts: number;
+  readonly #silenceMs: number;
 
   /**
    * @param reference as users write it
@@ -72,6 +73,7 @@ export class RegistryClient {
     this.#signal = signal;
     this.#authorizations = new Map(options.authorizations);
     this.#attempts = options.attempts ?? ATTEMPTS;
+    this.#silenceMs = options.silenceMs ?? SILENCE_MS;
   }
 
   get authorizations(): ReadonlyMap<string, string> {
@@ -106,7 +108,7 @@ export class RegistryClient {
       const { reply, source } = await this.#get(`blobs/${digest}`, at === 0 ? {} : { range: `bytes=${at}-` });
       try {
         let skip = startOf(reply, at, source.name);
-        for await (const chunk of silenceBound(reply, source.name)) {
+        for await (const chunk of silenceBound(reply, source.name, this.#silenceMs)) {
           const part = chunk.subarray(Math.min(skip, chunk.length));
           skip -= chunk.length - part.length;
           at += part.length;
@@ -119,7 +121,7 @@ export class RegistryClient {
         this.#signal.throwIfAborted();
         if (error instanceof RegistryError && error.failure !== 'unavailable') throw error;
         failures = at > before ? 1 : failures + 1;
-        if (failures > RESUMPTIONS_WITHOUT_PROGRESS || resumptions >= MAX_RESUMPTIONS) {
+        if (failures >= this.#attempts || resumptions >= MAX_RESUMPTIONS) {
           throw error instanceof RegistryError ? error : new RegistryError('unavailable', `${source.name} broke off the download of ${digest} after ${at} of ${size} bytes`, error);
         }
         await this.#pause(FIRST_PAUSE_MS * 2 ** (failures - 1));
@@ -137,7 +139,7 @@ export class RegistryClient {
       const who = `${host}/${repository}${version.startsWith('sha256:') ? '@' : ':'}${version}`;
       const { reply } = await this.#get(`manifests/${version}`, { accept: ACCEPT }, who);
       const type = reply.headers['content-type'] ?? '';
-      const body = await readBody(reply, MANIFEST_LIMIT, host, this.#signal);
+      const body = await readBody(reply, MANIFEST_LIMIT, host, this.#signal, this.#silenceMs);
       const digest = digestOf(body);
       if (version.startsWith('sha256:') && digest !== version) throw new RegistryError('invalid', `${host} answered with another manifest than ${version}: its digest is ${digest}`);
       if (expected !== null && expected.size !== body.length) throw new RegistryError('invalid', `${host} answered with a manifest of ${body.length} bytes where ${expected.size} were announced`);
@@ -196,13 +198,13 @@ export class RegistryClient {
     const url = new URL(`${origin}/v2/${repository}/${path}`);
     const ask = async (authorization: string | undefined): Promise<IncomingMessage> => {
       const sent = authorization === undefined ? headers : { ...headers, authorization };
-      return (await exchange({ url, headers: sent, signal: this.#signal, trust })).reply;
+      return (await exchange({ url, headers: sent, signal: this.#signal, trust, silenceMs: this.#silenceMs })).reply;
     };
     const reply = await ask(this.#authorizations.get(origin));
     const challenge = reply.headers['www-authenticate'];
     if (reply.statusCode !== 401 || challenge === undefined) return reply;
     reply.resume();
-    const authorization = await authorize({ header: challenge, host: name, repository, auth, trust, signal: this.#signal });
+    const authorization = await authorize({ header: challenge, host: name, repository, auth, trust, silenceMs: this.#silenceMs, signal: this.#signal });
     if (authorization === null) return reply;
     this.#authorizations.set(origin, authorization);
     return ask(authorization);

@@ -3,6 +3,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { BlockList, isIP } from 'node:net';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { RegistryError } from './errors.ts';
 
 export interface Exchange {
@@ -11,6 +12,8 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Whoever caused the exchange: only what is on this machine may send to this machine. */
   readonly trust: Trust;
+  /** A connection that says nothing for this long is dead. */
+  readonly silenceMs: number;
 }
 
 export interface Trust {
@@ -20,7 +23,7 @@ export interface Trust {
   readonly local: boolean;
 }
 
-/** Registries answer within milliseconds or after looking something up elsewhere; connections that say nothing for this long are dead. */
+/** Registries answer within milliseconds, or after looking something up elsewhere. */
 export const SILENCE_MS = 30_000;
 
 const MAX_REDIRECTS = 5;
@@ -50,11 +53,11 @@ export function isLocalHost(host: string): boolean {
  * @returns the reply, its body unread; who gets it must read or destroy it
  * @throws RegistryError unavailable when there is no reply
  */
-export async function exchange({ url, headers, signal, trust }: Exchange): Promise<{ reply: IncomingMessage; url: URL }> {
+export async function exchange({ url, headers, ...rest }: Exchange): Promise<{ reply: IncomingMessage; url: URL }> {
   let at = url;
   let sent = headers;
   for (let redirects = 0; ; redirects += 1) {
-    const reply = await send(at, sent, signal, trust);
+    const reply = await send({ url: at, headers: sent, ...rest });
     const { location } = reply.headers;
     if (![301, 302, 303, 307, 308].includes(reply.statusCode!) || location === undefined) return { reply, url: at };
     reply.resume();
@@ -71,17 +74,17 @@ function withoutCredentials(headers: Readonly<Record<string, string>>): Readonly
   return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
 }
 
-function send(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal, trust: Trust): Promise<IncomingMessage> {
+function send({ url, headers, signal, trust, silenceMs }: Exchange): Promise<IncomingMessage> {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:' && !trust.insecure) throw new RegistryError('invalid', `${url.host} is to be reached over plain http, which is only done for registries that the setting registries.insecure names`);
   if (isIP(host) !== 0) checkAddress(host, url, trust);
   const secure = url.protocol === 'https:';
   return new Promise((resolve, reject) => {
     const call = (secure ? httpsRequest : httpRequest)(url, {
-      method: 'GET', signal, timeout: SILENCE_MS, agent: agentOf(secure, trust.local), lookup: guardedLookup(url, trust),
+      method: 'GET', signal, timeout: silenceMs, agent: agentOf(secure, trust.local), lookup: guardedLookup(url, trust),
       headers: { 'user-agent': 'paddock', 'accept-encoding': 'identity', ...headers },
     });
-    call.on('timeout', () => call.destroy(new RegistryError('unavailable', `${url.host} did not answer for ${SILENCE_MS / 1_000} seconds`)));
+    call.on('timeout', () => call.destroy(new RegistryError('unavailable', `${url.host} did not answer for ${silenceMs / 1_000} seconds`)));
     call.on('error', (error) => reject(signal.aborted ? signal.reason as Error : asFailure(error, url)));
     call.on('response', resolve);
     call.end();
@@ -96,9 +99,14 @@ function agentOf(secure: boolean, local: boolean): HttpAgent | HttpsAgent {
   const known = agents.get(key);
   if (known !== undefined) return known;
   const options = { keepAlive: true, maxSockets: 16, ...(local ? {} : { proxyEnv: process.env }) };
-  const agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
+  const agent = secure ? new HttpsAgent({ ...options, secureContext: trusted() }) : new HttpAgent(options);
   agents.set(key, agent);
   return agent;
+}
+
+/** Node's authorities, those of NODE_EXTRA_CA_CERTS, and the operating system's. Made once: reading them takes a while. */
+function trusted(): SecureContext {
+  return createSecureContext({ ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system')])] });
 }
 
 type LookupCallback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
@@ -137,7 +145,7 @@ function asFailure(error: Error, url: URL): RegistryError {
   if (error instanceof RegistryError) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
   if (/^(CERT_|ERR_TLS|ERR_SSL|EPROTO|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/.test(code)) {
-    return new RegistryError('invalid', `The TLS connection to ${url.host} failed: ${error.message}. A certificate authority of your own is made known by NODE_EXTRA_CA_CERTS`, error);
+    return new RegistryError('invalid', `The TLS connection to ${url.host} failed: ${error.message}. An authority of your own is made known to the operating system or by NODE_EXTRA_CA_CERTS`, error);
   }
   const words: Record<string, string> = {
     ECONNREFUSED: 'refuses connections', ENOTFOUND: 'is not known to DNS', EAI_AGAIN: 'could not be looked up', ETIMEDOUT: 'does not answer', ECONNRESET: 'closed the connection',
