@@ -179,3 +179,36 @@ describe('a resize', () => {
     await reached(id, 'started');
   });
 });
+
+describe('a snapshot', () => {
+  const imageOf = (id: string) => [...plane.runner.sources].find(([, source]) => source.kind === 'sandbox' && source.sandboxId === id)?.[0];
+
+  test('shows itself and the sandbox as snapshotting until the image is there; a new policy reaches the sandbox meanwhile', async () => {
+    const { id } = await plane.create();
+    const asked = plane.call('POST', `/api/sandbox/${id}/snapshot`, { name: 'of-sandbox' });
+    await until(() => imageOf(id) !== undefined, 'the runner was asked');
+    await reached(id, 'snapshotting');
+    expect((await plane.call('GET', '/api/snapshots/of-sandbox')).body).toMatchObject({ state: 'snapshotting', sourceSandboxId: id });
+    expect((await plane.call('POST', `/api/sandbox/${id}/stop`)).status).toBe(409);
+    const patches = plane.runner.count(`PATCH ${id}`);
+    expect((await plane.call('POST', `/api/sandbox/${id}/network-settings`, { networkBlockAll: true })).status).toBe(200);
+    expect(plane.runner.count(`PATCH ${id}`)).toBe(patches + 1);
+    expect(plane.runner.sandboxes.get(id)!.spec.network.blockAll).toBe(true);
+    plane.runner.settle(imageOf(id)!, { state: 'ready' });
+    expect((await asked).body).toMatchObject({ state: 'started', desiredState: 'started' });
+    expect((await plane.call('GET', '/api/snapshots/of-sandbox')).body.state).toBe('active');
+  });
+
+  test('that fails is told, and the sandbox is as it was', async () => {
+    const { id } = await plane.create();
+    await plane.call('POST', `/api/sandbox/${id}/stop`);
+    await reached(id, 'stopped');
+    const asked = plane.call('POST', `/api/sandbox/${id}/snapshot`, { name: 'not-made' });
+    await until(() => imageOf(id) !== undefined, 'the runner was asked');
+    plane.runner.settle(imageOf(id)!, { state: 'failed', reason: 'The runner\'s storage is full' });
+    const reply = await asked;
+    expect([reply.status, reply.body.message]).toEqual([400, 'Snapshot not-made could not be created: The runner\'s storage is full']);
+    expect(await plane.state(id)).toBe('stopped');
+    expect((await plane.call('GET', '/api/snapshots/not-made')).body).toMatchObject({ state: 'error', errorReason: 'The runner\'s storage is full' });
+  });
+});

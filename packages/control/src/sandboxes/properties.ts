@@ -1,3 +1,4 @@
+import type { SandboxState } from '@paddock/contract';
 import { ApiError, StatusError } from '../http/index.ts';
 import type { Database } from '../db/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
@@ -16,6 +17,9 @@ export interface PropertiesDeps {
   /** An interval or an end of life changed. */
   readonly clocksChanged: () => void;
 }
+
+/** The runner has the sandbox and its policy, and would go on with the old one. In other states the next start brings the new one. */
+const HAS_POLICY: ReadonlySet<SandboxState> = new Set(['started', 'stopped', 'resizing', 'snapshotting', 'archiving']);
 
 /** What can be changed of a sandbox without changing its state; works in every state. */
 export class Properties {
@@ -69,7 +73,7 @@ export class Properties {
       const sandbox = await store.byId(id);
       if (!sandbox || sandbox.desiredState === 'destroyed') throw new ApiError('SANDBOX_NOT_FOUND', { id: idOrName });
       const patch = parseNetwork(body, sandbox);
-      if (sandbox.state === 'started' || sandbox.state === 'stopped') {
+      if (HAS_POLICY.has(sandbox.state)) {
         const applied = await runner.patch(id, { network: networkPolicyOf({ ...sandbox, ...patch }) });
         if (!applied.ok) throw new StatusError(applied.failure.code === 'INVALID_SPEC' ? 400 : 503, `Network settings were not applied: ${applied.failure.message}`);
       }
