@@ -8,6 +8,7 @@ import { composedEtag } from '../etag.ts';
 import { Directories } from './directories.ts';
 import { Durable } from './durable.ts';
 import { encodeFooter, type Footer, readFooter, toInfo } from './format.ts';
+import { Headroom } from './headroom.ts';
 import { KeyLocks } from './key-locks.ts';
 import { type ByteText, pathOfKey, toBytes, toText } from './names.ts';
 import { Pieces } from './pieces.ts';
@@ -36,11 +37,16 @@ export class DiskBlobs implements Blobs {
   readonly #locks = new KeyLocks();
   readonly #pieces: Pieces;
   readonly #root: string;
+  readonly #headroom: Headroom;
   #opened: Promise<void> | null = null;
 
-  /** @param root directory; made when missing. May be `/proc/self/fd/<n>` of a directory that its own path does not lead to. */
-  constructor(root: string) {
+  /**
+   * @param root directory; made when missing. May be `/proc/self/fd/<n>` of a directory that its own path does not lead to.
+   * @param keepFreeBytes room on the disk that `put` leaves: for others that live there
+   */
+  constructor(root: string, { keepFreeBytes = 0 }: { readonly keepFreeBytes?: number } = {}) {
     this.#root = root;
+    this.#headroom = new Headroom(root, keepFreeBytes);
     this.#tree = join(root, 'tree');
     this.#tmp = join(root, 'tmp');
     this.#pieces = new Pieces(join(root, 'pieces'), this.#durable);
@@ -205,7 +211,7 @@ export class DiskBlobs implements Blobs {
     try {
       let footer: Footer;
       try {
-        footer = await writeBlob(file, body, options);
+        footer = await writeBlob(file, body, options, this.#headroom);
         await file.datasync();
       } finally {
         await file.close();
@@ -299,7 +305,7 @@ export class DiskBlobs implements Blobs {
 }
 
 /** Streams content and footer into the file. */
-async function writeBlob(file: FileHandle, body: Readable, { contentType, metadata, etag, md5: wanted }: PutOptions): Promise<Footer> {
+async function writeBlob(file: FileHandle, body: Readable, { contentType, metadata, etag, md5: wanted }: PutOptions, headroom: Headroom): Promise<Footer> {
   const md5 = etag === undefined || wanted !== undefined ? createHash('md5') : null;
   let size = 0;
   let waiting: Buffer[] = [];
@@ -311,9 +317,11 @@ async function writeBlob(file: FileHandle, body: Readable, { contentType, metada
     waiting.push(bytes);
     waitingBytes += bytes.length;
     if (waitingBytes < WRITE_BYTES) continue;
+    await headroom.take(waitingBytes);
     await writeAll(file, waiting);
     [waiting, waitingBytes] = [[], 0];
   }
+  await headroom.take(waitingBytes);
   const digest = md5?.digest('hex') ?? '';
   if (wanted !== undefined && digest !== wanted) throw new BlobError('BAD_DIGEST', `The md5 of the content is ${digest} and not ${wanted}`);
   const footer: Footer = { size, etag: etag ?? digest, modified: Date.now(), type: contentType ?? null, meta: metadata ?? {} };
