@@ -1,0 +1,73 @@
+import { SnapshotDto } from '@paddock/contract';
+import { io, type Socket } from 'socket.io-client';
+import { Check } from 'typebox/value';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { digestOf, published, untilSnapshot } from './images-support.ts';
+import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
+import { ADMIN_KEY, startTestDatabase, type TestDatabase } from './support.ts';
+
+/** Events of snapshots follow their commits, also those of a process that died before it sent them; suspended organizations make none. */
+let database: TestDatabase;
+let plane: TestPlane;
+let socket: Socket;
+const heard: Array<{ readonly event: string; readonly payload: any }> = [];
+beforeAll(async () => {
+  database = await startTestDatabase();
+  plane = await startPlane(await database.create());
+  socket = io(`http://127.0.0.1:${plane.port}`, { path: '/api/socket.io/', transports: ['websocket'], auth: { token: ADMIN_KEY }, reconnection: false, forceNew: true });
+  socket.onAny((event: string, payload: unknown) => void heard.push({ event, payload }));
+  await new Promise<void>((resolve, reject) => socket.on('connect', resolve).on('connect_error', reject));
+});
+afterAll(async () => {
+  socket?.close();
+  if (plane) await stopPlane(plane);
+  await database?.stop();
+});
+
+test('the whole life of a snapshot is told, in order and with its DTO', async () => {
+  published(plane, 'told:1', 1);
+  const { id } = (await plane.call('POST', '/api/snapshots', { name: 'told', imageName: 'told:1' })).body;
+  const image = digestOf(1).replace(':', '-');
+  await until(() => plane.runner.sources.has(image), 'it is ordered');
+  plane.runner.settle(image, { state: 'ready' });
+  await untilSnapshot(plane, 'told', 'active');
+  await plane.call('POST', '/api/snapshots/told/deactivate');
+  await plane.call('DELETE', '/api/snapshots/told');
+  await until(() => heard.some(({ event }) => event === 'snapshot.removed'), 'the end is heard');
+  expect(heard.map(({ event, payload }) => `${event} ${payload.oldState ?? ''}>${payload.newState ?? payload.state}`)).toEqual([
+    'snapshot.created >pending', 'snapshot.state.updated pending>pulling', 'snapshot.state.updated pulling>active', 'snapshot.state.updated active>inactive',
+    'snapshot.state.updated inactive>removing', 'snapshot.removed >removing',
+  ]);
+  for (const { payload } of heard) {
+    const snapshot = payload.snapshot ?? payload;
+    expect(snapshot).toMatchObject({ id, name: 'told' });
+    expect(Check(SnapshotDto, snapshot)).toBe(true);
+  }
+});
+
+test('what a dead process did not send is sent by the next one, although the snapshot is gone', async () => {
+  heard.length = 0;
+  const { db } = plane.context;
+  const organizationId = (await plane.call('GET', '/api/organizations')).body[0].id;
+  await db.run({
+    text: `insert into outbox (organization_id, event, subject_id, origin, detail, created_at) values ($1, 'snapshot.removed', gen_random_uuid(), gen_random_uuid(), '{"payload":{"id":"x"}}', now() - interval '5 seconds')`,
+    values: [organizationId],
+  });
+  await until(() => heard.length > 0, 'it is sent late');
+  expect(heard).toEqual([{ event: 'snapshot.removed', payload: { id: 'x' } }]);
+});
+
+test('a suspended organization makes and wakes no snapshots', async () => {
+  published(plane, 'asleep:1', 2);
+  await plane.call('POST', '/api/snapshots', { name: 'asleep', imageName: 'asleep:1' });
+  const image = digestOf(2).replace(':', '-');
+  await until(() => plane.runner.sources.has(image), 'it is ordered');
+  plane.runner.settle(image, { state: 'ready' });
+  await untilSnapshot(plane, 'asleep', 'active');
+  await plane.call('POST', '/api/snapshots/asleep/deactivate');
+  await plane.context.db.run({ text: `update organizations set suspended = true, suspension_reason = 'unpaid'`, values: [] });
+  for (const [path, body] of [['/api/snapshots', { name: 'n', imageName: 'asleep:1' }], ['/api/snapshots/asleep/activate', {}], ['/api/sandbox', { buildInfo: { dockerfileContent: 'FROM a' } }]] as const) {
+    const reply = await plane.call('POST', path, body);
+    expect([reply.status, reply.body.message], path).toEqual([403, 'Organization is suspended: unpaid']);
+  }
+});
