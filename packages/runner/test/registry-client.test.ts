@@ -42,12 +42,12 @@ describe('a registry client', () => {
       seen.push(`${request.url} ${request.headers.authorization}`);
       reply.writeHead(200, { 'content-type': 'application/json' }).end('{"access_token":"t0k"}');
     };
-    guard(`Basic realm="x", Bearer realm="http://${other.host}/token?a=1",service="the service",scope="repository:other:pull,push"`, 'Bearer t0k');
+    guard(`Basic realm="x", Bearer realm="http://${other.host}/token?a=1",service="the service",scope="repository:known/as:pull,push"`, 'Bearer t0k');
     await client(tool(), ann(registry.host)).resolve();
-    expect(seen).toEqual([`/token?a=1&service=the+service&scope=repository%3Ateam%2Ftool%3Apull&account=ann ${basic}`]);
+    expect(seen).toEqual([`/token?a=1&service=the+service&scope=repository%3Aknown%2Fas%3Apull&account=ann ${basic}`]);
     seen.length = 0;
     await client(tool()).resolve();
-    expect(seen).toEqual(['/token?a=1&service=the+service&scope=repository%3Ateam%2Ftool%3Apull undefined']);
+    expect(seen).toEqual(['/token?a=1&service=the+service&scope=repository%3Aknown%2Fas%3Apull undefined']);
   });
 
   it('sends Basic credentials when asked, and only those that are for this host', async () => {

@@ -50,12 +50,13 @@ export async function authorize(input: AuthorizationInput): Promise<string | nul
   return input.auth !== null && challenges.some(({ scheme }) => scheme === 'basic') ? basic(input.auth) : null;
 }
 
-/** distribution: token authentication. `scope` is what is needed here whatever the challenge says, so that a token does no more. */
+/** distribution: token authentication. The challenge says for which repository, as a proxy may know it by another name; of what may be done with it only to pull is asked for. */
 async function token({ parameters }: Challenge, { host, repository, auth, trust, silenceMs, signal }: AuthorizationInput): Promise<string> {
   const url = URL.parse(parameters['realm'] ?? '');
   if (url === null || !/^https?:$/.test(url.protocol)) throw new RegistryError('invalid', `${host} asks for a token but names no service that has one`);
   if (parameters['service'] !== undefined) url.searchParams.set('service', parameters['service']);
-  url.searchParams.set('scope', `repository:${repository}:pull`);
+  const [, asked = repository] = /^repository:([^\s:]+):/.exec(parameters['scope'] ?? '') ?? [];
+  url.searchParams.set('scope', `repository:${asked}:pull`);
   if (auth !== null) url.searchParams.set('account', auth.username);
   // The service is often another host; it sees the credentials because the registry they are for says so, over TLS like the registry itself.
   const service = { insecure: trust.insecure, local: trust.local && isLocalHost(url.host) };

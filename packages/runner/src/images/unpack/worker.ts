@@ -17,6 +17,9 @@ const START_BYTES = 4;
 
 const MIB = 1024 ** 2;
 
+/** What a tar may have besides the content of files: a kilobyte for each entry, and as much again. */
+const HEADERS_BYTES = 2 * 1024 ** 3;
+
 /** A layer with more such directories was not made by a tool that forgets the usual ones. */
 const MAX_IMPLIED = 100_000;
 
@@ -50,9 +53,10 @@ async function run(job: LayerJob): Promise<LayerReport> {
   return { type: 'done', sizeBytes: writer.sizeBytes, implied: [...writer.implied].slice(0, MAX_IMPLIED), skippedDevices: writer.skippedDevices };
 }
 
-async function unpack({ source, diffId: expected }: LayerJob, counters: Counters, push: (piece: Buffer) => unknown): Promise<void> {
+async function unpack({ source, diffId: expected, limits }: LayerJob, counters: Counters, push: (piece: Buffer) => unknown): Promise<void> {
   const blobHash = createHash('sha256');
   const tarHash = createHash('sha256');
+  let tarBytes = 0;
   let start = Buffer.alloc(0);
   let unzip: Transform | null = null;
   const ended = Promise.withResolvers<void>();
@@ -62,6 +66,8 @@ async function unpack({ source, diffId: expected }: LayerJob, counters: Counters
     const stream = decompressor(start);
     stream.on('data', (piece: Buffer) => {
       try {
+        tarBytes += piece.length;
+        if (tarBytes > limits.bytes + HEADERS_BYTES) throw new BadLayer('it consists of little but headers and padding');
         tarHash.update(piece);
         push(piece);
       } catch (error) {
