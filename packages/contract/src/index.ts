@@ -4,6 +4,7 @@ export * from './archives.ts';
 export * from './api/sandboxes.ts';
 export * from './child.ts';
 export * from './config.ts';
+export * from './dockerfile/index.ts';
 export * from './errors.ts';
 export * from './images.ts';
 export * from './layout.ts';

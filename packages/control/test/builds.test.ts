@@ -250,7 +250,7 @@ describe('the log of a build', () => {
 });
 
 test('a base image in our own registry comes with a credential for it, one elsewhere does not', async () => {
-  const text = `FROM localhost:3000/${organizationId}/base:1\nFROM evil.example:3000/${organizationId}/base:1\nFROM localhost:3001/${organizationId}/x:1\nRUN echo ${++counter}`;
+  const text = `FROM localhost:3000/${organizationId}/base:1 AS own\nFROM evil.example:3000/${organizationId}/base:1 AS other\nFROM localhost:3001/${organizationId}/x:1\nCOPY --from=own /a /\nCOPY --from=other /b /\nRUN echo ${++counter}`;
   await snapshot('own-base', text);
   const source = plane.runner.sources.get(await buildOf(text));
   expect(source?.kind === 'build' && source.auths.map(({ host }) => host)).toEqual(['localhost:3000']);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseDockerfile, stagesOf } from '../src/builds/dockerfile.ts';
+import { parseDockerfile, stagesOf } from '@paddock/contract';
 import { notesOf, problemsOf, withoutLink } from '../src/builds/unsupported.ts';
 
 const PLATFORM = 'linux/amd64';

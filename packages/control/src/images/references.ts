@@ -1,4 +1,5 @@
 /** References to images as people write them: `[host/]repository[:tag][@digest]`. */
+import { TooLong, parseDockerfile, stagesOf } from '@paddock/contract';
 
 const DIGEST = /@sha256:[a-f0-9]{64}$/;
 /** wire: names of images and snapshots. */
@@ -27,13 +28,20 @@ export function isSnapshotName(name: string): boolean {
   return REFERENCE.test(name) && name.length <= 255;
 }
 
-const FROM = /^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)/gim;
 const OURS = /^paddock\/([a-z0-9][a-z0-9-]*)(?::[\w.-]+)?$/;
 
-/** What a Dockerfile names after FROM; also stages of its own. */
+/** The images that building a Dockerfile takes, after FROM, COPY --from and RUN --mount, with their variables replaced. */
 export function basesOf(dockerfile: string): string[] {
-  return [...dockerfile.matchAll(FROM)].map(([, reference = '']) => reference);
+  try {
+    return [...new Set(stagesOf(parseDockerfile(dockerfile), BUILD_PLATFORM).bases.map(({ reference }) => reference))];
+  } catch (error) {
+    if (error instanceof TooLong) return []; // the runner refuses it, with a sentence
+    throw error;
+  }
 }
+
+/** What variables such as TARGETARCH say. */
+const BUILD_PLATFORM = 'linux/amd64';
 
 /** Recipes of ours that a Dockerfile builds on: `paddock/<recipe>`, as it is written → name in the runner's store. */
 export function localBases(dockerfile: string): Record<string, string> {

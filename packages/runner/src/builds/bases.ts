@@ -1,10 +1,9 @@
 /** Brings the images a Dockerfile stands on into the store. Credentials and mirrors are the runner's: the build sandbox gets files. */
-import type { ImageSource } from '@paddock/contract';
+import type { Base, ImageSource } from '@paddock/contract';
 import { MakeFailed, type Images, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
 import { RegistryError, parseReference, sameHost } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { BaseImage } from './base-store.ts';
-import type { Base } from './dockerfile.ts';
 
 export interface BaseParts {
   readonly images: Pick<Images, 'put' | 'settled' | 'find'>;

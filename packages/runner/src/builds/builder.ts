@@ -1,6 +1,7 @@
 /** Makes images from Dockerfiles: bases by the store, steps by buildah in a sandbox, the result back into the store. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseDockerfile, stagesOf } from '@paddock/contract';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import { errorCode } from '../sys/index.ts';
@@ -11,7 +12,6 @@ import { writeBaseStore, type BaseImage } from './base-store.ts';
 import { makeRecipe, obtainBases, type BaseParts } from './bases.ts';
 import { BuildCaches, type CacheParts } from './cache.ts';
 import { fetchContexts } from './contexts.ts';
-import { parseDockerfile, stagesOf } from './dockerfile.ts';
 import { DiskFull, takeResult } from './result.ts';
 import { Turns } from './turns.ts';
 import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, withoutLink } from './unsupported.ts';

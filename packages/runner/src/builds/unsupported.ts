@@ -1,6 +1,5 @@
 /** What Dockerfiles can ask of Docker's own builder and not of buildah 1.39, each with what to do about it. */
-import { flag, stagesOf, type Dockerfile, type Instruction, type Stages } from './dockerfile.ts';
-import { TooLong } from './variables.ts';
+import { TooLong, flag, stagesOf, type Dockerfile, type Instruction, type Stages } from '@paddock/contract';
 
 const INSTRUCTIONS = new Set([
   'ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL', 'MAINTAINER', 'ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL',
