@@ -75,11 +75,11 @@ export async function otherOrganization(databaseUrl: string): Promise<string> {
   }
 }
 
-export function s3Client({ storageUrl, region, accessKey, secret, sessionToken }: StorageAccess, pathStyle = true): S3Client {
+export function s3Client({ storageUrl, region, accessKey, secret, sessionToken }: StorageAccess, hostStyle = false): S3Client {
   // Names below localhost are loopback to browsers and systemd, not to every resolver.
   const httpAgent = new Agent({ lookup: (_host, options, found) => (options.all ? found(null, [{ address: '127.0.0.1', family: 4 }]) : found(null, '127.0.0.1', 4)) });
   return new S3Client({
-    endpoint: storageUrl, region, forcePathStyle: pathStyle, maxAttempts: 1, requestHandler: { httpAgent },
+    endpoint: storageUrl, region, forcePathStyle: !hostStyle, maxAttempts: 1, ...(hostStyle ? { requestHandler: { httpAgent } } : {}),
     credentials: { accessKeyId: accessKey, secretAccessKey: secret, sessionToken },
   });
 }

@@ -157,3 +157,10 @@ test('more requests than one scope may have at once wait for their turn, and nob
   expect((await waiting).status).toBe(200);
   for (const socket of held) socket.destroy();
 });
+
+test('a client in the middle of a large upload gets to hear why it is refused', async () => {
+  for (const method of ['PUT', 'DELETE']) {
+    const reply = await raw(s3.access({ prefix: 'mine/' }), `/${BUCKET}/theirs/k`, { method, body: Buffer.alloc(30 * 1024 ** 2) });
+    expect(reply).toMatchObject({ status: 403, code: 'AccessDenied' });
+  }
+});

@@ -62,15 +62,16 @@ export function createS3Server(options: S3ServerOptions): S3Server {
 
   const namesBucket = (req: IncomingMessage) => (req.headers.host ?? '').toLowerCase().startsWith(hostPrefix);
 
-  async function serve(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean, named: { operation: string | null }): Promise<void> {
+  async function serve(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean, progress: Progress): Promise<void> {
     const request = readRequest(req, namesBucket(req) ? bucket : null);
     const authenticated = authenticate(request, await options.issuer(), options.signedHosts?.(req) ?? [], now());
     const { name, run } = route(request, bucket);
-    named.operation = name;
+    progress.operation = name;
     const exchange: Exchange = {
       request, res, authenticated, blobs, bucket, region,
       continueBody: () => {
         if (expectsContinue) res.writeContinue();
+        progress.bodyAwaited = false;
       },
     };
     await turns.run(authenticated.grant.prefix, async () => run(exchange));
@@ -82,18 +83,18 @@ export function createS3Server(options: S3ServerOptions): S3Server {
     handle(req, res, expectsContinue) {
       const startedAt = performance.now();
       const requestId = randomBytes(8).toString('hex').toUpperCase();
-      const named: { operation: string | null } = { operation: null };
-      const report = (status: number, code: string | null, error: unknown) => options.report?.({ requestId, operation: named.operation, status, code, durationMs: performance.now() - startedAt, error });
+      const progress: Progress = { operation: null, bodyAwaited: expectsContinue };
+      const report = (status: number, code: string | null, error: unknown) => options.report?.({ requestId, operation: progress.operation, status, code, durationMs: performance.now() - startedAt, error });
       req.on('error', () => undefined); // whoever reads the body is told by its stream
       res.on('error', () => undefined);
       res.setHeader('x-amz-request-id', requestId);
       res.setHeader('server', 'Paddock');
       if (req.headers.origin !== undefined) allowOrigin(res, req.headers.origin);
-      serve(req, res, expectsContinue, named).then(
+      serve(req, res, expectsContinue, progress).then(
         () => report(res.statusCode, null, null),
         (error: unknown) => {
           const refusal = toS3Error(error);
-          if (!res.headersSent) refuse(req, res, refusal, requestId);
+          if (!res.headersSent) refuse(req, res, refusal, requestId, progress.bodyAwaited);
           else res.destroy(); // in the middle of a body: only a cut tells that it is not whole
           const gone = req.destroyed || res.destroyed;
           report(refusal.status, refusal.code, refusal.status >= 500 && refusal !== error && !gone ? error : null);
@@ -103,6 +104,12 @@ export function createS3Server(options: S3ServerOptions): S3Server {
 
     close: () => clearInterval(collector),
   };
+}
+
+interface Progress {
+  operation: string | null;
+  /** The client waits for `100 Continue`. */
+  bodyAwaited: boolean;
 }
 
 function toS3Error(error: unknown): S3Error {
@@ -115,9 +122,9 @@ function toS3Error(error: unknown): S3Error {
   return new S3Error('InternalError');
 }
 
-function refuse(req: IncomingMessage, res: ServerResponse, { code, message, status, details }: S3Error, requestId: string): void {
-  // A body that was not asked for, or not read to its end, would be taken for the next request.
-  if (!req.complete) res.setHeader('connection', 'close');
+function refuse(req: IncomingMessage, res: ServerResponse, { code, message, status, details }: S3Error, requestId: string, bodyAwaited: boolean): void {
+  // A client that was not told to go on may send its body or may not: nobody could tell it from the next request. Other bodies are drained.
+  if (bodyAwaited) res.setHeader('connection', 'close');
   if (code === 'InvalidRange') res.setHeader('content-range', `bytes */${details['ActualObjectSize']}`);
   if (status === 304) {
     res.writeHead(304).end();
