@@ -53,6 +53,7 @@ test('what a Dockerfile says of its bases and its entrypoint', () => {
   const text = 'ARG X\nfrom --platform=linux/amd64 paddock/slim:1 AS a\n  FROM a\n# FROM no\nRUN echo FROM x\nFROM paddock/sandbox\nCOPY --from=a /x /y';
   expect(basesOf(text)).toEqual(['paddock/sandbox', 'paddock/slim:1']);
   expect(basesOf('ARG HOST=ghcr.io\nFROM unused\nFROM ${HOST}/a:1\nCOPY --from=quay.io/b:2 / /')).toEqual(['ghcr.io/a:1', 'quay.io/b:2']);
+  expect(basesOf(Array.from({ length: 50_000 }, (_, index) => `FROM s${index} AS s${index + 1}`).join('\n'))).toEqual([]);
   expect(localBases(text)).toEqual({ 'paddock/slim:1': 'slim', 'paddock/sandbox': 'sandbox' });
   expect(entrypointOf('FROM a')).toEqual(['sleep', 'infinity']);
   expect(entrypointOf('FROM a\nENTRYPOINT ["x"]\nentrypoint ["y", "z"]')).toEqual(['y', 'z']);

@@ -2,7 +2,7 @@
  * As much of a Dockerfile as must be understood before it is built: which images it stands on, and what it asks of a builder
  * that this one has not. The building itself is buildah's.
  */
-import { expand } from './variables.ts';
+import { TooLong, expand } from './variables.ts';
 
 export interface Instruction {
   /** 1-based line it starts on. */
@@ -101,8 +101,15 @@ export interface Stages {
   readonly platforms: readonly string[];
 }
 
-/** @param platform `os/architecture` of this machine */
+/** Far above what people write. Stages are looked up by walking back, one calls for the next, so both time and depth need a bound. */
+export const MAX_INSTRUCTIONS = 2_000;
+
+/**
+ * @param platform `os/architecture` that is built for
+ * @throws TooLong when there are more than MAX_INSTRUCTIONS, or variables make too long a text
+ */
 export function stagesOf({ instructions }: Dockerfile, platform: string): Stages {
+  if (instructions.length > MAX_INSTRUCTIONS) throw new TooLong();
   const [os = '', architecture = ''] = platform.split('/');
   const args = new Map<string, string>();
   for (const side of ['BUILD', 'TARGET']) {

@@ -1,5 +1,5 @@
 /** What Dockerfiles can ask of Docker's own builder and not of buildah 1.39, each with what to do about it. */
-import { TooLong, flag, stagesOf, type Dockerfile, type Instruction, type Stages } from '@paddock/contract';
+import { MAX_INSTRUCTIONS, TooLong, flag, stagesOf, type Dockerfile, type Instruction, type Stages } from '@paddock/contract';
 
 const INSTRUCTIONS = new Set([
   'ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL', 'MAINTAINER', 'ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL',
@@ -13,7 +13,6 @@ const EXPANDED = new Set(['ADD', 'ARG', 'COPY', 'ENV', 'EXPOSE', 'FROM', 'LABEL'
 
 /** Far above what people write; the runner reads it on behalf of all. */
 export const MAX_DOCKERFILE_BYTES = 1024 ** 2;
-const MAX_INSTRUCTIONS = 2_000;
 const MAX_BASES = 100;
 
 /** One sentence a problem; none: buildah can try. @param platform `os/architecture` of this machine */
