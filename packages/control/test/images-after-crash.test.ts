@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestDatabase, type TestDatabase } from './support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
-import { digestOf, published, untilOrdered, untilSnapshot } from './images-support.ts';
+import { imageOf, published, untilOrdered, untilSnapshot } from './images-support.ts';
 
 /** Images, snapshots and builds when a process is gone in the middle. */
 let database: TestDatabase;
@@ -14,7 +14,7 @@ afterAll(async () => {
   await database?.stop();
 });
 
-const image = (n: number) => digestOf(n).replace(':', '-');
+const image = imageOf;
 const ORPHAN = 'build-00000000-0000-4000-8000-000000000000';
 
 test('a control plane is killed with work in every state: the next one ends it', async () => {

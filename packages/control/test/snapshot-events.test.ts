@@ -2,7 +2,7 @@ import { SnapshotDto } from '@paddock/contract';
 import { io, type Socket } from 'socket.io-client';
 import { Check } from 'typebox/value';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { digestOf, published, untilSnapshot } from './images-support.ts';
+import { imageOf, published, untilSnapshot } from './images-support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
 import { ADMIN_KEY, startTestDatabase, type TestDatabase } from './support.ts';
 
@@ -27,7 +27,7 @@ afterAll(async () => {
 test('the whole life of a snapshot is told, in order and with its DTO', async () => {
   published(plane, 'told:1', 1);
   const { id } = (await plane.call('POST', '/api/snapshots', { name: 'told', imageName: 'told:1' })).body;
-  const image = digestOf(1).replace(':', '-');
+  const image = imageOf(1);
   await until(() => plane.runner.sources.has(image), 'it is ordered');
   plane.runner.settle(image, { state: 'ready' });
   await untilSnapshot(plane, 'told', 'active');
@@ -60,7 +60,7 @@ test('what a dead process did not send is sent by the next one, although the sna
 test('a suspended organization makes and wakes no snapshots', async () => {
   published(plane, 'asleep:1', 2);
   await plane.call('POST', '/api/snapshots', { name: 'asleep', imageName: 'asleep:1' });
-  const image = digestOf(2).replace(':', '-');
+  const image = imageOf(2);
   await until(() => plane.runner.sources.has(image), 'it is ordered');
   plane.runner.settle(image, { state: 'ready' });
   await untilSnapshot(plane, 'asleep', 'active');

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestDatabase, type TestDatabase } from './support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
-import { digestOf, ordered, published, snapshotState, untilOrdered, untilSnapshot } from './images-support.ts';
+import { digestOf, imageOf, ordered, published, snapshotState, untilOrdered, untilSnapshot } from './images-support.ts';
 
 /** Snapshots of what registries have: looked up, pulled, shared, dropped. */
 let database: TestDatabase;
@@ -16,7 +16,7 @@ afterAll(async () => {
 });
 
 const create = (body: object) => plane.call('POST', '/api/snapshots', body);
-const image = (n: number) => digestOf(n).replace(':', '-');
+const image = imageOf;
 const ready = (n: number, more: object = {}) => plane.runner.settle(image(n), { state: 'ready', ...more });
 
 test('pending, pulling, active: the digest is what the runner pulls, with the config that the image has', async () => {
@@ -245,4 +245,19 @@ describe('what is refused', () => {
     expect(replies.find(({ status }) => status === 400)?.body.message).toBe(`Snapshot quota exceeded. Maximum allowed: ${before.totalSnapshotQuota}\nTo have the limit raised, ask the administrator of this server.`);
     await Promise.all(replies.flatMap(({ status, body: made }) => (status === 200 ? [plane.call('DELETE', `/api/snapshots/${made.id}`)] : [])));
   });
+});
+
+test('whoever claims the digest of somebody else\'s image has an image of its own', async () => {
+  published(plane, 'evil.example/python:1', 20);
+  await create({ name: 'evil', imageName: 'evil.example/python:1' });
+  await until(() => plane.runner.sources.has(image(20)), 'it is ordered');
+  const evil = image(20);
+  published(plane, 'honest:1', 20);
+  await create({ name: 'honest', imageName: 'honest:1' });
+  await until(() => plane.runner.sources.has(image(20)), 'the other one too');
+  expect(image(20)).not.toBe(evil);
+  plane.runner.settle(evil, { state: 'failed', reason: 'stalled' });
+  plane.runner.settle(image(20), { state: 'ready' });
+  await untilSnapshot(plane, 'honest', 'active');
+  await untilSnapshot(plane, 'evil', 'error');
 });

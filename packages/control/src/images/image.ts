@@ -43,8 +43,12 @@ export function buildReference(build: BuildRequest): string {
 /** A name stands for one content for ever, so what can differ gets a new one. */
 export const newImageName = (kind: 'build' | 'sandbox') => `${kind}-${randomUUID()}`;
 
-/** @param digest `sha256:<hex>` */
-export const nameOfDigest = (digest: string) => digest.replace(':', '-');
+/**
+ * One name for what one place has under a digest. Another place that claims the same digest gets a name of its own: nobody waits for,
+ * or fails with, a registry that somebody else chose. Their layers are still stored once.
+ * @param reference `host/repository@sha256:<hex>`
+ */
+export const nameOfReference = (reference: string) => `sha256-${createHash('sha256').update(reference).digest('hex')}`;
 
 /** Made by our order, as opposed to the recipes that a runner ships. */
 export const isOrdered = (name: string) => /^(sha256|build|sandbox)-/.test(name);

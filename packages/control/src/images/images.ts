@@ -1,6 +1,6 @@
 import type { Announcement, Announcer } from '../events/index.ts';
 import type { Database, Queryable } from '../db/index.ts';
-import { buildHash, nameOfDigest, newImageName, type BuildRequest, type Image } from './image.ts';
+import { buildHash, nameOfReference, newImageName, type BuildRequest, type Image } from './image.ts';
 import type { ImageTrigger } from './states.ts';
 import { dropUnused, forgetHash, imageByName, insertBuild, moveImage, pendingOfSandbox, sharedBuild, touchImage, wantImage, type ImagePatch } from './store.ts';
 
@@ -43,8 +43,8 @@ export class Images {
   }
 
   /** What a registry has under a digest. Call `wake` after the commit. @param reference `host/repository@sha256:<hex>` */
-  async wantFromRegistry(tx: Queryable, organizationId: string, digest: string, reference: string): Promise<Image> {
-    return (await tx.one(wantImage(nameOfDigest(digest), { kind: 'registry', reference }, organizationId)))!;
+  async wantFromRegistry(tx: Queryable, organizationId: string, reference: string): Promise<Image> {
+    return (await tx.one(wantImage(nameOfReference(reference), { kind: 'registry', reference }, organizationId)))!;
   }
 
   /** The organization's build of that hash if one is under way or not older than a day, else a new one. Call `wake` after the commit. */

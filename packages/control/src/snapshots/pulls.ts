@@ -115,10 +115,10 @@ export class SnapshotPulls {
     }
     const inspected = await runner.inspect(access.reference, access.auth);
     if (!inspected.ok) return this.#failed(row, inspected.failure);
-    const { digest, sizeBytes, reference } = inspected.value;
+    const { sizeBytes, reference } = inspected.value;
     const max = await maxSizeGiB(row.organization_id);
     if (sizeBytes > max * 1024 ** 3) return this.#fail(row, tooLargeReason(sizeBytes, max));
-    await snapshots.assign(row, (tx) => images.wantFromRegistry(tx, row.organization_id, digest, reference), { ref: reference, sizeBytes });
+    await snapshots.assign(row, (tx) => images.wantFromRegistry(tx, row.organization_id, reference), { ref: reference, sizeBytes });
     return null;
   }
 
