@@ -1,3 +1,5 @@
+import { lookup } from 'node:dns/promises';
+import { hostname } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryAuth } from '@paddock/contract';
 import { RegistryClient, type RegistrySettings } from '../src/registry-client/index.ts';
@@ -101,8 +103,20 @@ describe('a registry client', () => {
     const port = Number(registry.host.split(':')[1]);
     await expect(client(`127.0.0.1:${port}/team/tool:1`).resolve()).resolves.toBeDefined();
     await expect(client(`localhost:${port}/team/tool:1`).resolve()).resolves.toBeDefined();
-    // A name that is not this machine's but leads to it.
-    await expect(client(`127.0.0.1.nip.invalid:${port}/team/tool:1`, null, { insecure: [`127.0.0.1.nip.invalid:${port}`] }, 1).resolve()).rejects.toMatchObject({ failure: 'unavailable' });
+  });
+
+  it('refuses a name that leads to this machine, unless the settings name it', async ({ skip }) => {
+    const own = hostname().toLowerCase();
+    const addresses = await lookup(own, { all: true }).catch(() => []);
+    if (addresses.length === 0 || !addresses.every(({ address }) => /^127\.|^::1$/.test(address))) {
+      console.log(`registry-client: skipped, the host name ${own} does not lead to the loopback interface`);
+      skip();
+    }
+    const reference = `${own}:${registry.host.split(':')[1]}/team/tool:1`;
+    await expect(client(reference).resolve()).rejects.toMatchObject({ failure: 'invalid', message: expect.stringContaining('of this machine') });
+    await expect(client(reference, null, { insecure: [`${own}:1`] }).resolve()).rejects.toMatchObject({ failure: 'invalid' });
+    expect(registry.requests).toEqual([]);
+    if (addresses.some(({ address }) => address === '127.0.0.1')) await client(reference, null, { insecure: [reference.split('/')[0]!] }).resolve();
   });
 
   it('asks mirrors first, without credentials, and the registry itself where they have nothing', async () => {

@@ -193,7 +193,7 @@ export class Images {
   #start(name: string, source: ImageSource): void {
     const maker = this.#makers.get(source.kind);
     if (maker === undefined) throw new RunnerError('INVALID_SPEC', `This runner makes no images of the kind "${source.kind}"`);
-    if (this.#closed) throw STOPPING;
+    if (this.#closed) throw new RunnerError('IMAGE_NOT_READY', 'The runner is stopping');
     this.#unready.set(name, { name, state: 'preparing', sizeBytes: null, progress: { fraction: 0, text: 'Starting' } });
     const abort = new AbortController();
     const done = this.#make(name, source, maker, abort.signal).finally(() => this.#makings.delete(name));

@@ -15,8 +15,8 @@ export interface RegistryMakerSettings {
   readonly disks: Pick<Disks, 'usage'>;
 }
 
-/** Of all images together. Each keeps about a core busy; three, as a registry that is far away leaves them waiting. */
-const LAYERS_AT_ONCE = Math.min(8, Math.max(3, availableParallelism()));
+/** Of all images together. Each keeps about a core busy; four at least, as a registry that is far away leaves them waiting. */
+const LAYERS_AT_ONCE = Math.min(8, Math.max(4, availableParallelism()));
 
 /** What must stay free in the pool: running sandboxes write, too, and a pool without room for metadata turns read-only. */
 const RESERVE_BYTES = 1024 ** 3;

@@ -2,7 +2,7 @@
 import type { RegistryAuth } from '@paddock/contract';
 import { readJson } from './bodies.ts';
 import { RegistryError } from './errors.ts';
-import { exchange, isLocalHost, type Trust } from './transport.ts';
+import { exchange, type Trust } from './transport.ts';
 
 export interface Challenge {
   /** Lower case. */
@@ -59,8 +59,7 @@ async function token({ parameters }: Challenge, { host, repository, auth, trust,
   url.searchParams.set('scope', `repository:${asked}:pull`);
   if (auth !== null) url.searchParams.set('account', auth.username);
   // The service is often another host; it sees the credentials because the registry they are for says so, over TLS like the registry itself.
-  const service = { insecure: trust.insecure, local: trust.local && isLocalHost(url.host) };
-  const { reply } = await exchange({ url, headers: auth === null ? {} : { authorization: basic(auth) }, signal, trust: service, silenceMs });
+  const { reply } = await exchange({ url, headers: auth === null ? {} : { authorization: basic(auth) }, signal, trust, silenceMs });
   const status = reply.statusCode!;
   if (status === 401 || status === 403 || status === 400 || status === 404) {
     reply.resume();

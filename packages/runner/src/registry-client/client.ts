@@ -217,16 +217,15 @@ export class RegistryClient {
 
 function sourcesOf({ host }: Reference, auth: RegistryAuth | null, { insecure, mirrors }: RegistrySettings): readonly Source[] {
   const own = auth !== null && sameHost(auth.host, host) ? auth : null;
-  const local = isLocalHost(host);
-  const plain = local || insecure.some((name) => normalHost(name) === host);
+  const plain = isLocalHost(host) || insecure.some((name) => normalHost(name) === host);
   const origin = host === DOCKER_HUB ? 'https://registry-1.docker.io' : `${plain ? 'http' : 'https'}://${host}`;
   const before = Object.entries(mirrors).filter(([name]) => normalHost(name) === host).flatMap(([, origins]) => origins);
   return [
     ...before.map((mirror): Source => {
       const { host: name, protocol } = new URL(mirror);
-      return { origin: mirror, auth: null, trust: { insecure: protocol === 'http:', local: isLocalHost(name) }, name };
+      return { origin: mirror, auth: null, trust: { insecure: protocol === 'http:', local: true }, name };
     }),
-    { origin, auth: own, trust: { insecure: plain, local }, name: host },
+    { origin, auth: own, trust: { insecure: plain, local: plain }, name: host },
   ];
 }
 

@@ -19,7 +19,7 @@ export interface Exchange {
 export interface Trust {
   /** Plain http is fine. */
   readonly insecure: boolean;
-  /** The registry is one of this machine. */
+  /** It may be on this machine: its name says so, or the operator's settings name it. */
   readonly local: boolean;
 }
 
@@ -81,7 +81,7 @@ function send({ url, headers, signal, trust, silenceMs }: Exchange): Promise<Inc
   const secure = url.protocol === 'https:';
   return new Promise((resolve, reject) => {
     const call = (secure ? httpsRequest : httpRequest)(url, {
-      method: 'GET', signal, timeout: silenceMs, agent: agentOf(secure, trust.local), lookup: guardedLookup(url, trust),
+      method: 'GET', signal, timeout: silenceMs, agent: agentOf(secure, isLocalHost(url.host)), lookup: guardedLookup(url, trust),
       headers: { 'user-agent': 'paddock', 'accept-encoding': 'identity', ...headers },
     });
     call.on('timeout', () => call.destroy(new RegistryError('unavailable', `${url.host} did not answer for ${silenceMs / 1_000} seconds`)));
@@ -129,7 +129,7 @@ function guardedLookup(url: URL, trust: Trust) {
 
 function checkAddress(address: string, url: URL, trust: Trust): void {
   if (matches(NEVER, address)) throw new RegistryError('invalid', `${url.host} has the address ${address}, where no registry can be`);
-  if (!trust.local && isLoopback(address)) throw new RegistryError('invalid', `${url.host} has the address ${address} of this machine, which a registry elsewhere has no business with`);
+  if (!trust.local && isLoopback(address)) throw new RegistryError('invalid', `${url.host} has the address ${address} of this machine. A registry here is called localhost, or is named in the setting registries.insecure`);
 }
 
 function isLoopback(address: string): boolean {
