@@ -41,7 +41,7 @@ try {
   await docker?.stop();
   await paddock.stop();
 }
-figures.push(...(await images()));
+figures.push(...(await images(quick)));
 
 console.log('\nFigures');
 for (const figure of figures) {
