@@ -37,7 +37,9 @@ test('killed at any moment: every blob is whole, what was answered is there, not
       // Every directory of pieces has its blob, every blob its pieces.
       for (const key of keys) await blobs.remove(key);
       await vi.waitFor(() => expect(readdirSync(join(store.root, 'pieces'))).toEqual([]), 5000);
-      expect(readdirSync(join(store.root, 'tree'))).toEqual([]);
+      // A directory that was made for a blob, or was about to go with its last, may stay: it is empty and no key.
+      expect(readdirSync(join(store.root, 'tree'), { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory())).toEqual([]);
+      expect((await blobs.list('', { limit: 1000, delimiter: '/' })).prefixes).toEqual([]);
     }
     blobs.close();
   }

@@ -27,6 +27,7 @@ export interface TestS3 extends AsyncDisposable {
 export async function startS3(): Promise<TestS3> {
   const root = mkdtempSync(join(tmpdir(), 'paddock-s3-'));
   const blobs = new DiskBlobs(root);
+  await blobs.open(); // the server's first look for abandoned uploads would make the directories while they are removed again
   const issuer = new CredentialIssuer(randomBytes(32));
   const events: S3Event[] = [];
   const it = { skewMs: 0 };

@@ -27,7 +27,7 @@ const FULL: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 /**
  * Blobs as files: `tree/` mirrors the keys (names.ts), a file carries its content and metadata (format.ts), `tmp/` holds what is being
  * written, `pieces/` the contents made of several blobs. One process at a time may have a directory open: at its first use what an
- * earlier one left half-done is removed.
+ * earlier one left half-done is removed, but for empty directories in `tree`, which mean nothing.
  */
 export class DiskBlobs implements Blobs {
   readonly #tree: string;
