@@ -12,21 +12,27 @@ export async function sha256(data: Buffer): Promise<string> {
 export async function readWhole(blobs: Blobs, key: string, limit = MAX_MANIFEST_BYTES): Promise<Buffer | null> {
   const found = await blobs.get(key);
   if (found === null) return null;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of found.body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) throw new Error(`${key} is larger than ${limit} bytes`);
-    chunks.push(chunk);
+  if (found.info.size > limit) {
+    found.body.destroy();
+    throw new Error(`${key} is larger than ${limit} bytes`);
   }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size);
+  const whole = Buffer.allocUnsafeSlow(found.info.size);
+  let filled = 0;
+  for await (const chunk of found.body as AsyncIterable<Buffer>) filled += chunk.copy(whole, filled);
+  return filled === whole.length ? whole : whole.subarray(0, filled);
 }
 
-/** Rejects when the signal is aborted, so that nobody has to wait for a store that does not answer. */
-export function whenAborted(signal: AbortSignal): Promise<never> {
-  const aborted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
-  aborted.catch(() => {}); // raced against
-  return aborted;
+/**
+ * The promise, or a rejection as soon as the signal is aborted, so that nobody has to wait for a store that does not answer. Racing one
+ * long-lived promise again and again would keep every result alive as long as that.
+ */
+export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 const FINAL = new Set(['STORE_FULL', 'INVALID_KEY', 'NO_SUCH_BLOB', 'BLOB_EXISTS']);

@@ -5,8 +5,9 @@ import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
 import type { ArchiveSummary } from '@paddock/contract';
 import type { Blobs } from '@paddock/store';
+import { afterPiece } from './garbage.ts';
 import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256, whenAborted } from './objects.ts';
+import { orAborted, readWhole, sha256 } from './objects.ts';
 import { packTree } from './tar.ts';
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -40,7 +41,6 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   const { blobs, signal } = input;
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
-  const aborted = whenAborted(signal);
   const { stream, ended } = packTree(input.upper, stop);
   const pieces: ArchivePiece[] = [];
   const sending = new Set<Promise<void>>();
@@ -48,6 +48,7 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   let failure: unknown = null;
   const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece).then((stored) => {
     pieces[index] = stored;
+    afterPiece();
     done += stored.tarBytes;
     input.onProgress(done);
   }, (error: unknown) => {
@@ -57,13 +58,13 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   try {
     let index = 0;
     for await (const piece of cut(stream)) {
-      while (sending.size >= AT_ONCE) await Promise.race([...sending, aborted]);
+      while (sending.size >= AT_ONCE) await orAborted(Promise.race(sending), signal);
       signal.throwIfAborted();
       if (failure !== null) break;
       const sent: Promise<void> = send(piece, index++).finally(() => sending.delete(sent));
       sending.add(sent);
     }
-    await Promise.race([Promise.all(sending), aborted]);
+    await orAborted(Promise.all(sending), signal);
     if (failure !== null) throw failure;
     await ended;
   } catch (error) {

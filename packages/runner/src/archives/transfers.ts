@@ -104,6 +104,7 @@ export class Transfers {
       transfer.status = { ...transfer.status, state: 'failed', reason, transient };
       log.warn({ op: kind, id, reason, transient, err: error }, 'a transfer failed');
     }
+    if (transfer.status.doneBytes > 0) (await import('./garbage.ts')).afterTransfer();
     const { state, doneBytes } = transfer.status;
     log.info({ op: kind, id, state, bytes: doneBytes, ms: Math.round(performance.now() - since) }, 'transfer ended');
     publish({ type: 'transfer', transfer: transfer.status });

@@ -4,14 +4,15 @@ import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import type { Blobs } from '@paddock/store';
 import { RunnerError } from '../runner-error.ts';
+import { afterPiece } from './garbage.ts';
 import { MANIFEST_KEY, parseManifest, pieceKey, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
-import { readWhole, sha256, whenAborted } from './objects.ts';
+import { orAborted, readWhole, sha256 } from './objects.ts';
 import { unpackTree } from './tar.ts';
 
 const decompress = promisify(zstdDecompress) as (data: Buffer, options: object) => Promise<Buffer>;
 
-/** Fetched ahead of the one that is being written. */
-const AHEAD = 3;
+/** Fetched ahead of the one that is being written: while one is unpacked the next one comes. */
+const AHEAD = 2;
 
 /** @throws RunnerError ARCHIVE_DAMAGED when it is not what its digest vouches for */
 export async function readManifest(blobs: Blobs, sandboxId: string, digest: string): Promise<ArchiveManifest> {
@@ -25,7 +26,6 @@ export async function readManifest(blobs: Blobs, sandboxId: string, digest: stri
 export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: string, signal: AbortSignal, onProgress: (tarBytes: number) => void): Promise<void> {
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
-  const aborted = whenAborted(signal);
   const { stream, ended } = unpackTree(upper, stop);
   const fetched: Array<Promise<Buffer>> = [];
   const fetchNext = (index: number): void => {
@@ -38,12 +38,13 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
     for (let index = 0; index < AHEAD; index++) fetchNext(index);
     let done = 0;
     for (let index = 0; index < pieces.length; index++) {
-      const data = await Promise.race([fetched[index]!, aborted]);
+      const data = await orAborted(fetched[index]!, signal);
       delete fetched[index];
       fetchNext(index + AHEAD);
       signal.throwIfAborted();
       if (!stream.write(data)) await Promise.race([once(stream, 'drain', { signal: stop }), ended]);
       done += data.length;
+      afterPiece();
       onProgress(done);
     }
     stream.end();
