@@ -37,11 +37,11 @@ try {
   figures.push(...(await volumes(paddock, quick)));
   figures.push(...(await builds(paddock, quick)));
   figures.push(...(await archives(paddock, quick)));
+  figures.push(...(await images(paddock)));
 } finally {
   await docker?.stop();
   await paddock.stop();
 }
-figures.push(...(await images(quick)));
 
 console.log('\nFigures');
 for (const figure of figures) {
