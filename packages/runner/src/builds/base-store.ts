@@ -71,7 +71,10 @@ interface Documents {
   readonly manifest: string;
 }
 
-/** The same base has the same id in every build: the layer cache goes by it. */
+/**
+ * The same base has the same id in every build. The layer cache takes images for the same whose histories and layers agree, whatever their
+ * configurations say, so the history holds the configuration.
+ */
 function imageOf({ config, layers }: BaseImage, layer: string, architecture: string): Documents {
   const { env, entrypoint, cmd, workDir, user, labels } = config;
   const text = JSON.stringify({
@@ -85,7 +88,7 @@ function imageOf({ config, layers }: BaseImage, layer: string, architecture: str
       ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
     },
     rootfs: { type: 'layers', diff_ids: [`sha256:${layer}`] },
-    history: [{ created: EPOCH, created_by: `${layers.length} layers` }],
+    history: [{ created: EPOCH, created_by: `${layers.length} layers with ${sha256(JSON.stringify(config))}` }],
   });
   const id = sha256(text);
   const manifest = JSON.stringify({
