@@ -33,6 +33,8 @@ export function readConfig(onParentGone: () => void): Promise<PaddockConfig> {
 export type ChildMessage =
   /** It serves: the runner's socket, or the API's port, answers. Told once a start. */
   | { readonly type: 'ready' }
+  /** Sandboxes can be made of the default snapshots. Told when that becomes true, and at each start. */
+  | { readonly type: 'usable' }
   /** A generated administrator's key, to be shown to the operator once; never logged. */
   | { readonly type: 'admin-key'; readonly key: string }
   /** It cannot start and trying again will not help; the sentence says what the operator should do. */

@@ -50,6 +50,8 @@ export interface PaddockConfig {
     readonly sizeGiB: number;
   };
   readonly image: {
+    /** Image of the default snapshots, by its name in the runner's store. `PADDOCK_DEFAULT_IMAGE`, default slim. */
+    readonly default: string;
     /** Debian suite of the slim image. */
     readonly suite: string;
     /** Mirror for mmdebstrap; null: its own default. */

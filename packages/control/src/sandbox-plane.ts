@@ -1,9 +1,10 @@
-import type { RunnerEvent, RunnerInfo } from '@paddock/contract';
+import { tellParent, type RunnerEvent, type RunnerInfo } from '@paddock/contract';
 import type { GatewayBackend, SshBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
 import type { Domain } from './http/index.ts';
 import { createImagePlane } from './image-plane.ts';
+import type { Image } from './images/index.ts';
 import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
 import {
   Activity, ArchiveKeeper, ArchiveStore, Changes, Clocks, ClockStore, createGatewayBackend, DiskOperations, DiskSteps, isSettled, isWarm, Lifecycle, ListStore, Previews, PreviewStore, Properties, Reconciler,
@@ -112,7 +113,11 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   organizations.useUsageSource(usageSource(db, runnerInfo));
 
   const imagePlane = await createImagePlane(context, runner, { sandboxes: store, findSandbox: find });
+  const tellUsable = (image: Image | null): void => {
+    if (image?.name === config.image.default && image.state === 'ready') tellParent({ type: 'usable' });
+  };
   context.images.onChanged((image) => {
+    tellUsable(image);
     if (image.state === 'ready') pool.wake();
     reconciler.imageChanged(image);
     if (image.source.kind === 'sandbox') reconciler.wake(image.source.sandboxId);
@@ -166,6 +171,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
       pool.start();
       imagePlane.start();
       unfollow = followRunnerEvents(layout.runnerSocket, heard);
+      tellUsable(await context.images.get(config.image.default));
     },
     async stop() {
       unfollow();

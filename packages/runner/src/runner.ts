@@ -35,9 +35,6 @@ export interface RunningRunner {
   close(): Promise<void>;
 }
 
-/** What every sandbox of the default snapshots is made from. */
-const DEFAULT_IMAGE = 'slim';
-
 export async function runRunner(config: PaddockConfig, log: Logger): Promise<RunningRunner> {
   const since = performance.now();
   const layout = layoutOf(config.dataDir, config.runRoot);
@@ -108,7 +105,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
-  const stopKeeping = keepMade(images, DEFAULT_IMAGE, (reason, retryMs) => log.error({ image: DEFAULT_IMAGE, reason, retryMs }, 'the default image could not be made'));
+  const stopKeeping = keepMade(images, config.image.default, (reason, retryMs) => log.error({ image: config.image.default, reason, retryMs }, 'the default image could not be made'));
 
   return {
     close: async () => {

@@ -35,7 +35,7 @@ describe('a build of an image that does not finish', () => {
     await once(server, 'listening');
     const mirror = `http://127.0.0.1:${(server.address() as AddressInfo).port}/debian`;
     const images = new Images({ disks, log: bed.log, onChange: (image) => seen.push(image) });
-    images.register('recipe', new RecipeMaker({ config: { suite: 'trixie', mirror }, cacheDir: null }));
+    images.register('recipe', new RecipeMaker({ config: { default: 'slim', suite: 'trixie', mirror }, cacheDir: null }));
     await images.open();
     return images;
   }

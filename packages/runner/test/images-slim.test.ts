@@ -20,7 +20,7 @@ describe('the slim image', () => {
   const seen: RunnerImage[] = [];
   const create = (): Images => {
     const images = new Images({ disks, log: bed.log, onChange: (state) => seen.push(state) });
-    images.register('recipe', new RecipeMaker({ config: { suite: 'trixie', mirror: null }, cacheDir: CACHE }));
+    images.register('recipe', new RecipeMaker({ config: { default: 'slim', suite: 'trixie', mirror: null }, cacheDir: CACHE }));
     images.needs(() => new Set());
     return images;
   };
@@ -126,6 +126,6 @@ describe('the slim image', () => {
   it('refuses a name without a recipe', async () => {
     await images.put('no-such', { kind: 'recipe' });
     await images.settled('no-such');
-    expect(images.find('no-such')).toMatchObject({ state: 'failed', reason: expect.stringContaining('no recipe') });
+    expect(images.find('no-such')).toMatchObject({ state: 'failed', reason: expect.stringContaining('There is no image no-such yet') });
   });
 });

@@ -115,6 +115,10 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
     toml: 'volumes.size_gib', flag: '--volume-size', env: 'PADDOCK_VOLUME_SIZE_GIB', fallback: '50', shape: '<GiB>', read: wholeNumber(1, 1_000_000),
     help: 'what each new local volume may hold',
   },
+  'image.default': {
+    toml: 'image.default', flag: '--default-image', env: 'PADDOCK_DEFAULT_IMAGE', fallback: 'slim', shape: '<name>', read: name,
+    help: 'image of the default snapshots; one other than slim is made by `paddock images build <name>`',
+  },
   'image.suite': {
     toml: 'image.suite', flag: '--image-suite', env: 'PADDOCK_IMAGE_SUITE', fallback: 'trixie', shape: '<suite>', read: name,
     help: 'Debian suite of the default image',

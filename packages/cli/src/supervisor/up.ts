@@ -65,9 +65,6 @@ async function takeOver(layout: Layout): Promise<Lock | string> {
   return lock;
 }
 
-/** What the default snapshots are made of. The server is ready when it is there; all other images are their users' business. */
-const DEFAULT_IMAGE = 'slim';
-
 /** The parts of one instance, their order of start and stop, and what the operator sees of it. */
 class Supervisor {
   readonly #config: PaddockConfig;
@@ -78,7 +75,10 @@ class Supervisor {
   /** Filled in by the embedded database. */
   #databaseUrl: string | null;
   #apiAnswers = false;
+  /** The one of the default snapshots; all others are their users' business. */
   #image: RunnerImage | null = null;
+  /** The control plane knows that the image is there. */
+  #usable = false;
 
   constructor(config: PaddockConfig, layout: Layout, output: Output) {
     this.#config = config;
@@ -193,13 +193,16 @@ class Supervisor {
   }
 
   #onMessage(message: ChildMessage): void {
+    if (message.type === 'usable') {
+      this.#usable = true;
+      return this.#tell();
+    }
     if (message.type !== 'admin-key') return;
     this.#output.say(['', `  API key (shown this once): ${message.key}`, ''], { adminApiKey: message.key });
   }
 
   #onImage(image: RunnerImage): void {
-    if (image.name !== DEFAULT_IMAGE) return;
-    if (this.#stopping) return;
+    if (image.name !== this.#config.image.default || this.#stopping) return;
     this.#image = image;
     if (image.state === 'failed') this.#output.log('error', `image ${image.name} could not be made`, { reason: image.reason });
     this.#output.progress(image.state === 'preparing' ? (image.progress ?? { fraction: 0, text: `preparing image ${image.name}` }) : null);
@@ -211,7 +214,7 @@ class Supervisor {
     if (!this.#apiAnswers || this.#image === null || this.#stopping) return;
     if (this.#image.state === 'preparing') return this.#state.enter('preparing', this.#image.progress);
     if (this.#image.state === 'failed') return this.#state.enter('failed', { fraction: 0, text: this.#image.reason ?? 'the default image could not be made' });
-    if (this.#state.phase === 'ready') return;
+    if (!this.#usable || this.#state.phase === 'ready') return;
     this.#state.enter('ready');
     const { publicUrl, previewProtocol, previewDomain, adminApiKey, dataDir } = this.#config;
     this.#output.say(

@@ -11,14 +11,11 @@ import { ensureAdminUser } from '../users/index.ts';
 /** wire: the administrator's fixed id. */
 export const ADMIN_USER_ID = 'daytona-admin';
 
-/** The image every default snapshot is made of; the runner prepares it at first start. */
-export const SLIM_IMAGE = 'slim';
-
 /** The sizes that the official documentation promises. */
-export const DEFAULT_SNAPSHOTS: readonly GeneralSnapshot[] = [
-  { name: 'daytona-small', image: SLIM_IMAGE, cpu: 1, memoryGiB: 1, diskGiB: 3 },
-  { name: 'daytona-medium', image: SLIM_IMAGE, cpu: 2, memoryGiB: 4, diskGiB: 8 },
-  { name: 'daytona-large', image: SLIM_IMAGE, cpu: 4, memoryGiB: 8, diskGiB: 10 },
+export const DEFAULT_SNAPSHOTS: readonly Omit<GeneralSnapshot, 'image'>[] = [
+  { name: 'daytona-small', cpu: 1, memoryGiB: 1, diskGiB: 3 },
+  { name: 'daytona-medium', cpu: 2, memoryGiB: 4, diskGiB: 8 },
+  { name: 'daytona-large', cpu: 4, memoryGiB: 8, diskGiB: 10 },
 ];
 
 /** Short enough to type, too long to guess at a few thousand tries a second. */
@@ -37,7 +34,7 @@ export async function bootstrap(db: Database, config: PaddockConfig, announceKey
     await tx.run(ensureAdminUser(ADMIN_USER_ID, 'Paddock Admin', 'admin@localhost'));
     const organization = await tx.one(ensurePersonalOrganization(ADMIN_USER_ID, config.region));
     await tx.run(ensureOwner(organization!.id, ADMIN_USER_ID));
-    for (const snapshot of DEFAULT_SNAPSHOTS) await tx.run(ensureGeneralSnapshot(organization!.id, config.region, snapshot));
+    for (const snapshot of DEFAULT_SNAPSHOTS) await tx.run(ensureGeneralSnapshot(organization!.id, config.region, { ...snapshot, image: config.image.default }));
     await ensureAdminKey(tx, organization!.id, config.adminApiKey, announceKey);
   }));
 }

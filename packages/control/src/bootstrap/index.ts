@@ -1,2 +1,2 @@
 /** What exists from the first start on. */
-export { ADMIN_USER_ID, bootstrap, DEFAULT_SNAPSHOTS, SLIM_IMAGE } from './bootstrap.ts';
+export { ADMIN_USER_ID, bootstrap, DEFAULT_SNAPSHOTS } from './bootstrap.ts';

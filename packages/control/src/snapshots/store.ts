@@ -135,6 +135,8 @@ export interface GeneralSnapshot {
 export const ensureGeneralSnapshot = (organizationId: string, regionId: string, snapshot: GeneralSnapshot) => plan('snapshots_ensure', `
   INSERT INTO snapshots (id, organization_id, general, name, image, state, cpu, memory_gib, disk_gib, region_ids)
   VALUES (gen_random_uuid(), $1, true, $3, $4, 'pending', $5, $6, $7, ARRAY[$2::text])
-  ON CONFLICT (organization_id, name) DO UPDATE SET region_ids = array_append(snapshots.region_ids, $2::text)
-  WHERE NOT $2::text = ANY (snapshots.region_ids)`,
+  ON CONFLICT (organization_id, name) DO UPDATE SET
+    region_ids = CASE WHEN $2::text = ANY (snapshots.region_ids) THEN snapshots.region_ids ELSE array_append(snapshots.region_ids, $2::text) END,
+    state = CASE WHEN snapshots.image = $4 THEN snapshots.state ELSE 'pending' END, image = $4
+  WHERE snapshots.general AND (NOT $2::text = ANY (snapshots.region_ids) OR snapshots.image IS DISTINCT FROM $4)`,
 [organizationId, regionId, snapshot.name, snapshot.image, snapshot.cpu, snapshot.memoryGiB, snapshot.diskGiB]);

@@ -4,11 +4,10 @@ import { mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PaddockConfig } from '@paddock/contract';
-import { RunnerError } from '../runner-error.ts';
 import { bootstrap } from './bootstrap.ts';
 import { NOTHING } from './image.ts';
 import { LayerCache, runTool } from './layer-cache.ts';
-import type { MadeImage, MakeContext, Maker } from './maker.ts';
+import { MakeFailed, type MadeImage, type MakeContext, type Maker } from './maker.ts';
 import { loadRecipe, type Recipe } from './recipe.ts';
 
 export interface RecipeSettings {
@@ -26,7 +25,7 @@ export class RecipeMaker implements Maker<'recipe'> {
 
   async make(_: unknown, context: MakeContext): Promise<MadeImage> {
     const recipe = loadRecipe(context.name);
-    if (recipe === null) throw new RunnerError('IMAGE_NOT_FOUND', `There is no recipe of an image ${context.name}.`);
+    if (recipe === null) throw new MakeFailed(`There is no image ${context.name} yet. Make it: paddock images build ${context.name}`);
     const { suite } = this.#settings.config;
     const root = join(context.workDir, 'root');
     mkdirSync(root, { mode: 0o755 });
