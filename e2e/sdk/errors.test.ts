@@ -78,7 +78,7 @@ describe.each(SDKS)('errors as the typed classes of %s', (_name, sdk) => {
 
   test('what is not there yet says so instead of pretending', async () => {
     const daytona = client(sdk);
-    await expect(daytona.volume.list()).rejects.toMatchObject({ statusCode: 501 });
-    await expect(daytona.create({ volumes: [{ volumeId: 'v', mountPath: '/v' }] })).rejects.toMatchObject({ statusCode: 501 });
+    await expect(daytona.create({ domainAllowList: 'example.com' })).rejects.toMatchObject({ statusCode: 501 });
+    expect((await api('/secret')).status).toBe(501);
   });
 });

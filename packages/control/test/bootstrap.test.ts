@@ -8,8 +8,8 @@ let database: TestDatabase;
 beforeAll(async () => { database = await startTestDatabase(); });
 afterAll(() => database?.stop());
 
-async function start(url: string, adminApiKey: string | null): Promise<string[]> {
-  const config = testConfig(url, { adminApiKey });
+async function start(url: string, adminApiKey: string | null, defaultImage = 'slim'): Promise<string[]> {
+  const config = testConfig(url, { adminApiKey, image: { default: defaultImage, suite: 'trixie', mirror: null } });
   const context = createContext(config, pino({ level: 'silent' }));
   const announced: string[] = [];
   try {
@@ -68,4 +68,15 @@ test('starts at the same time make everything once', async () => {
   expect(await rows(url, 'SELECT 1 FROM organizations')).toHaveLength(1);
   expect(await rows(url, 'SELECT name FROM snapshots ORDER BY cpu')).toEqual([{ name: 'daytona-small' }, { name: 'daytona-medium' }, { name: 'daytona-large' }]);
   expect(await rows(url, 'SELECT id, region_type FROM regions')).toEqual([{ id: 'us', region_type: 'shared' }]);
+});
+
+test('another default image is what the default snapshots are made of from then on, once it is there', async () => {
+  const url = await database.create();
+  const general = () => rows(url, 'SELECT DISTINCT image, state FROM snapshots WHERE general');
+  await start(url, null);
+  await rows(url, "UPDATE snapshots SET state = 'active'");
+  await start(url, null);
+  expect(await general()).toEqual([{ image: 'slim', state: 'active' }]);
+  await start(url, null, 'sandbox');
+  expect(await general()).toEqual([{ image: 'sandbox', state: 'pending' }]);
 });

@@ -100,7 +100,7 @@ test('an app that ignores the upgrade leaves no line to the toolbox behind', asy
   const port = (app.address() as AddressInfo).port;
   rig.backend.set(ID, { public: true });
   const text = await rig.raw(`GET / HTTP/1.1\r\nHost: ${rig.host(port)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
-    + 'POST /process/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"command":"id"}');
+    + 'POST /process/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"command":"id"}', { idleMs: 10_000 });
   app.closeAllConnections();
   app.close();
   expect(text).toContain('no socket here');
