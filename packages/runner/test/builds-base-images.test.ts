@@ -45,7 +45,7 @@ describe('base images from a registry', () => {
     registry.requests.length = 0;
     const { image } = await build(runner, sourceOf(`FROM ${registry.host}/team/multi:1.2\nENV OTHER=3`));
     expect(image.state).toBe('ready');
-    expect(registry.count(/blobs/)).toBe(1); // the configuration
+    expect(registry.downloads(/blobs/)).toBe(1); // the configuration
   });
 
   it('are opened with credentials that no build sees', async () => {

@@ -177,6 +177,11 @@ export class MemoryRegistry {
     return this.requests.filter(({ path }) => pattern.test(path)).length;
   }
 
+  /** Those that want more than to know whether they could have it. */
+  downloads(pattern: RegExp): number {
+    return this.requests.filter(({ path, range }) => pattern.test(path) && range !== 'bytes=0-0').length;
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -188,10 +193,11 @@ export class MemoryRegistry {
       reply.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ errors: [{ code: 'UNKNOWN', message: 'not known here' }] }));
       return;
     }
-    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const body = content.body.subarray(from);
-    const partial = from > 0 ? { 'content-range': `bytes ${from}-${content.body.length - 1}/${content.body.length}` } : {};
-    reply.writeHead(from > 0 ? 206 : 200, { 'content-type': content.type, 'content-length': body.length, ...partial }).end(body);
+    const [asked, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+    const from = Number(first ?? 0);
+    const body = content.body.subarray(from, last ? Number(last) + 1 : undefined);
+    const partial = asked === undefined ? {} : { 'content-range': `bytes ${from}-${from + body.length - 1}/${content.body.length}` };
+    reply.writeHead(asked === undefined ? 200 : 206, { 'content-type': content.type, 'content-length': body.length, ...partial }).end(body);
   }
 }
 

@@ -53,6 +53,14 @@ describe.skipIf(missing.length > 0)('the registry that Docker ships', () => {
     expect(bed.layers()).toHaveLength(2); // both formats share them
   });
 
+  it('says by the first byte whether a layer that is there may be shared', async () => {
+    push('team/again:1');
+    expect(await bed.pull('before', `${host}/team/again:1`)).toMatchObject({ state: 'ready' });
+    expect(await bed.pull('after', `${host}/team/again:1`)).toMatchObject({ state: 'ready' });
+    expect((await bed.log('after')).match(/is there already/g)).toHaveLength(2);
+    expect(await bed.log('after')).not.toContain('fetched');
+  });
+
   it('says that it has no such image', async () => {
     expect(await bed.pull('none', `${host}/team/none:1`)).toMatchObject({ state: 'failed', reason: expect.stringMatching(/has no .*team\/none:1 \(manifest unknown\)/) });
   });

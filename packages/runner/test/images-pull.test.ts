@@ -97,7 +97,7 @@ describe('an image pulled from a registry', () => {
     const references = [registry.add('shared/one', one), registry.add('shared/two', two)];
     const images = await Promise.all(references.map((reference, index) => bed.pull(`shared-${index}`, reference)));
     expect(images.map(({ state }) => state)).toEqual(['ready', 'ready']);
-    expect(registry.count(new RegExp(one.layerDigests[0]!))).toBe(1);
+    expect(registry.downloads(new RegExp(one.layerDigests[0]!))).toBe(1);
     expect(bed.layers()).toHaveLength(3);
     await bed.images.remove('shared-0');
     expect(bed.layers()).toHaveLength(2);

@@ -267,6 +267,8 @@ export class Images {
     return {
       obtain: (name, make) => hold.obtain(name, workDir, signal, make),
       add: (name, dir, info) => hold.addMade(name, dir, info),
+      isVouched: (name, voucher) => hold.isVouched(name, voucher),
+      vouch: (name, voucher) => hold.vouch(name, voucher),
       path: (name) => this.#layers.path(name),
       ofImage: (image) => {
         const stored = this.#ready.get(image);

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Vouchers, type Voucher } from './vouchers.ts';
 
 /** `sha256-<hex>` of the uncompressed tar (OCI's diffID) where it has one, else anything as unique. A name with a dot in front is no layer. */
 export const LAYER_NAME = /^[a-z0-9][a-z0-9_-]{0,127}$/;
@@ -15,8 +16,11 @@ export interface LayerInfo {
 
 /** Directories on their way out: a rename takes a layer out of the store at once, its files follow. */
 const TRASH = '.trash';
+const VOUCHERS = '.vouchers';
 
 export class Layers {
+  /** What is known of where layers came from. They go with their layer. */
+  readonly vouchers: Vouchers;
   readonly #dir: string;
   readonly #known = new Map<string, LayerInfo>();
   readonly #making = new Map<string, Promise<unknown>>();
@@ -26,6 +30,7 @@ export class Layers {
   /** @param dir the pool's directory of layers: only what is made in it has the inode numbers of layers */
   constructor(dir: string) {
     this.#dir = dir;
+    this.vouchers = new Vouchers(join(dir, VOUCHERS));
   }
 
   /** Finishes removals that were cut short. */
@@ -33,6 +38,7 @@ export class Layers {
     const trash = join(this.#dir, TRASH);
     await rm(trash, { recursive: true, force: true });
     mkdirSync(trash, { mode: 0o700 });
+    this.vouchers.open();
   }
 
   path(name: string): string {
@@ -85,8 +91,10 @@ export class Layers {
   /** Removes every layer that neither `needed` nor a making names. */
   async collect(needed: ReadonlySet<string>): Promise<void> {
     const leaving: string[] = [];
+    const stays = (name: string): boolean => needed.has(name) || this.#held.has(name);
+    this.vouchers.collect(stays);
     for (const name of readdirSync(this.#dir)) {
-      if (name.startsWith('.') || needed.has(name) || this.#held.has(name)) continue;
+      if (name.startsWith('.') || stays(name)) continue;
       this.#known.delete(name);
       leaving.push(this.#discard(name));
     }
@@ -140,6 +148,15 @@ export class LayerHold {
   async addMade(name: string, dir: string, info: LayerInfo): Promise<LayerInfo> {
     this.add(checkedName(name));
     return this.#layers.add(name, dir, info);
+  }
+
+  /** Of a layer that this making needs: others may be collected, and vouchers with them. */
+  isVouched(name: string, voucher: Voucher): boolean {
+    return this.#names.has(name) && this.#layers.vouchers.has(name, voucher);
+  }
+
+  vouch(name: string, voucher: Voucher): void {
+    if (this.#names.has(name)) this.#layers.vouchers.add(name, voucher);
   }
 
   release(): void {

@@ -3,6 +3,7 @@ import type { ImageSource } from '@paddock/contract';
 import type { ImageConfig } from '../types.ts';
 import type { LayerInfo } from './layers.ts';
 import type { Progress } from './progress.ts';
+import type { Voucher } from './vouchers.ts';
 
 export type SourceOf<Kind extends ImageSource['kind']> = Extract<ImageSource, { kind: Kind }>;
 
@@ -31,12 +32,18 @@ export interface MakeContext {
 export interface LayerAccess {
   /**
    * Makes sure that the layer is there. Of all who ask for a name at the same time one makes it.
+   * One that was there is somebody else's as well: unless its name is public or the asker's own, only who proves to have its
+   * content may use it.
    * @param name LAYER_NAME, and a promise about the content: same name, same files
    * @param make fills the directory, which becomes the layer (`root:root` 0755 unless changed)
    */
   obtain(name: string, make: (dir: string) => Promise<LayerInfo>): Promise<LayerInfo>;
   /** Makes a layer of a finished directory below `workDir`, for content whose name is known only afterwards. One that is there already stays. */
   add(name: string, dir: string, info: LayerInfo): Promise<LayerInfo>;
+  /** Whether the registry once sent that blob as the content of the obtained layer. */
+  isVouched(name: string, voucher: Voucher): boolean;
+  /** Remembers that it did, after digest and diffID were verified. */
+  vouch(name: string, voucher: Voucher): void;
   /** Absolute directory of a layer that was obtained. */
   path(name: string): string;
   /** Layers, topmost first, and template disk of a ready image, held like obtained ones; null: there is no such image. */

@@ -2,13 +2,14 @@
 import { availableParallelism } from 'node:os';
 import type { InspectedImage, PaddockConfig, RegistryAuth } from '@paddock/contract';
 import { Gate } from '../lifecycle/lanes.ts';
-import { RegistryClient, RegistryError, type Descriptor, type RegistryFailure, type ResolvedImage } from '../registry-client/index.ts';
+import { RegistryClient, RegistryError, parseReference, type Descriptor, type RegistryFailure, type ResolvedImage } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { Disks } from '../types.ts';
 import { repairImplied } from './implied.ts';
 import type { LayerInfo } from './layers.ts';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from './maker.ts';
-import { Counters, MAX_ENTRIES, pullLayer, type LayerLimits } from './unpack/unpack.ts';
+import { Counters, MAX_ENTRIES, pullLayer, verifyLayer, type LayerLimits } from './unpack/unpack.ts';
+import type { Voucher } from './vouchers.ts';
 
 export interface RegistryMakerSettings {
   readonly config: PaddockConfig['registries'];
@@ -59,7 +60,7 @@ export class RegistryMaker implements Maker<'registry'> {
     const { document } = image;
     context.log(`${image.manifest.layers.length} layers, ${megabytes(image.sizeBytes)} MB compressed\n`);
     const limits = await this.#limits(image.sizeBytes);
-    const infos = await this.#layers(source, image, client.authorizations, limits, context);
+    const infos = await this.#layers(source, image, client, limits, context);
     // The same layer twice: whatever the lower one shows, the upper one shows, too.
     const names = [...new Set(document.diffIds.map(layerName).reverse())];
     if (names.length === 0) {
@@ -76,28 +77,48 @@ export class RegistryMaker implements Maker<'registry'> {
     };
   }
 
-  /** By name. One that fails ends the others; all have ended when this returns. */
-  async #layers(source: SourceOf<'registry'>, image: ResolvedImage, authorizations: ReadonlyMap<string, string>, limits: LayerLimits, context: MakeContext): Promise<Map<string, LayerInfo>> {
+  /**
+   * By name. One that fails ends the others; all have ended when this returns. A layer that is there already, or that another
+   * pull makes in the meantime, is taken without its bytes only on a voucher; see vouchers.ts.
+   */
+  async #layers(source: SourceOf<'registry'>, image: ResolvedImage, client: RegistryClient, limits: LayerLimits, context: MakeContext): Promise<Map<string, LayerInfo>> {
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
     const counters = new Counters();
     const infos = new Map<string, LayerInfo>();
+    const { host } = parseReference(image.reference);
     let present = 0;
     const stopWatching = this.#watch(() => counters.downloaded + present, image.sizeBytes, context, (error) => failed.abort(error));
     const layer = async (blob: Descriptor, diffId: string): Promise<void> => {
       const name = layerName(diffId);
+      const voucher: Voucher = { host, blob: blob.digest, sizeBytes: blob.size };
+      const input = { diffId, signal, limits, counters, source: { kind: 'registry', reference: image.reference, auth: source.auth, settings: this.#settings.config, authorizations: client.authorizations, blob } } as const;
       let made = false;
-      const pull = (dir: string): Promise<LayerInfo> => inTurn(this.#gate, signal, () => {
+      const info = await context.layers.obtain(name, async (dir) => {
         made = true;
-        return pullLayer({ dir, diffId, signal, limits, counters, source: { kind: 'registry', reference: image.reference, auth: source.auth, settings: this.#settings.config, authorizations, blob } });
+        const pulled = await inTurn(this.#gate, signal, () => pullLayer({ ...input, dir }));
+        // Before the layer is there, so that pulls that wait for it find it.
+        context.layers.vouch(name, voucher);
+        return pulled;
       });
-      infos.set(name, await context.layers.obtain(name, pull));
-      if (!made) present += blob.size;
-      context.log(`${diffId.slice(0, 19)} ${made ? 'fetched' : 'is there already'} (${megabytes(blob.size)} MB)\n`);
+      const reused = !made && context.layers.isVouched(name, voucher) && await client.offers(blob);
+      if (!made && !reused) {
+        await inTurn(this.#gate, signal, () => verifyLayer(input));
+        context.layers.vouch(name, voucher);
+      }
+      infos.set(name, info);
+      if (reused) present += blob.size;
+      context.log(`${diffId.slice(0, 19)} ${reused ? 'is there already' : 'fetched'} (${megabytes(blob.size)} MB)\n`);
     };
+    const { layers } = image.manifest;
+    // The same content twice is proven once.
+    const distinct = new Map<string, Descriptor>();
+    for (const [index, diffId] of image.document.diffIds.entries()) {
+      if (distinct.has(diffId)) present += layers[index]!.size;
+      else distinct.set(diffId, layers[index]!);
+    }
     try {
-      const { layers } = image.manifest;
-      await Promise.allSettled(image.document.diffIds.map((diffId, index) => layer(layers[index]!, diffId).catch((error: unknown) => failed.abort(error))));
+      await Promise.allSettled([...distinct].map(([diffId, blob]) => layer(blob, diffId).catch((error: unknown) => failed.abort(error))));
       signal.throwIfAborted();
       return infos;
     } finally {

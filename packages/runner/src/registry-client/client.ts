@@ -131,6 +131,24 @@ export class RegistryClient {
     }
   }
 
+  /**
+   * Whether the blob would be sent to this client, asked once by its first byte: storage behind a redirect may answer nothing
+   * but a GET. An answer that does not tell the blob's size counts for nothing, as a page for people would be one.
+   */
+  async offers({ digest, size }: Descriptor): Promise<boolean> {
+    try {
+      const { reply } = await this.#get(`blobs/${digest}`, { range: 'bytes=0-0' }, undefined, 1);
+      const said = reply.statusCode === 206 ? /^bytes 0-0\/(\d{1,15})$/.exec(reply.headers['content-range'] ?? '')?.[1] : reply.headers['content-length'];
+      if (reply.statusCode === 206 && reply.headers['content-length'] === '1') reply.resume();
+      else reply.destroy();
+      return said !== undefined && Number(said) === size;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      if (!(error instanceof RegistryError)) throw error;
+      return false;
+    }
+  }
+
   async #manifest(): Promise<{ manifest: Manifest; digest: string }> {
     const { host, repository } = this.#reference;
     let { version } = this.#reference;
@@ -161,11 +179,11 @@ export class RegistryClient {
   }
 
   /** A reply with 200 or 206 from the first source that has it. */
-  async #get(path: string, headers: Readonly<Record<string, string>>, what = path): Promise<{ reply: IncomingMessage; source: Source }> {
+  async #get(path: string, headers: Readonly<Record<string, string>>, what = path, attempts = this.#attempts): Promise<{ reply: IncomingMessage; source: Source }> {
     let failure: unknown;
     for (const [index, source] of this.#sources.entries()) {
       try {
-        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : this.#attempts), source };
+        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : attempts), source };
       } catch (error) {
         this.#signal.throwIfAborted();
         failure = error;

@@ -4,8 +4,8 @@ import type { RegistryAuth } from '@paddock/contract';
 import type { Descriptor, RegistryFailure, RegistrySettings } from '../../registry-client/index.ts';
 
 export interface LayerJob {
-  /** Empty directory that becomes the layer. */
-  readonly dir: string;
+  /** Empty directory that becomes the layer; null: nothing is written, digests alone are verified. */
+  readonly dir: string | null;
   /** `sha256:<hex>` of the uncompressed tar. */
   readonly diffId: string;
   readonly source: RegistrySource | StreamSource;

@@ -52,6 +52,11 @@ export async function pullLayer({ source, dir, diffId, signal, limits, counters 
   return judge(await runInThread({ dir, diffId, source, limits, counters: counters.buffer }, signal));
 }
 
+/** Fetches a layer from a registry and verifies it like `pullLayer` does, for one whose files are there already. */
+export async function verifyLayer({ source, diffId, signal, limits, counters }: Omit<PullInput, 'dir'>): Promise<void> {
+  judge(await runInThread({ dir: null, diffId, source, limits, counters: counters.buffer }, signal));
+}
+
 /** Hands a stream to a thread at the thread's pace. */
 class Sending {
   readonly theirs: MessagePort;
