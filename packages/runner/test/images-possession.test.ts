@@ -75,6 +75,14 @@ describe('a layer that is there', () => {
     expect(await bed.pull('thief', reference)).toMatchObject({ state: 'failed' });
   });
 
+  it('is not for whom has a blob of the same size in the same registry', async () => {
+    await victim();
+    const size = secret.blobs.get(blob)!.length;
+    const own = imageOf([tar], { compress: () => Buffer.alloc(size, 5), diffIds: secret.diffIds });
+    expect(await bed.pull('thief', honest.add('thief/own', own))).toMatchObject({ state: 'failed', reason: expect.stringContaining('does not hold') });
+    expect(honest.downloads(new RegExp(own.layerDigests[0]!))).toBe(1);
+  });
+
   it('is not for whom its own registry refuses the blob, by repository or by credentials', async () => {
     await victim();
     expect(await bed.pull('other', honest.add('thief/repository', claims(null)))).toMatchObject({ state: 'failed', reason: expect.stringContaining('has no blobs') });
