@@ -265,7 +265,7 @@ export class Images {
 
   #access(hold: LayerHold, workDir: string, signal: AbortSignal): LayerAccess {
     return {
-      obtain: (name, make) => hold.obtain(name, workDir, signal, make),
+      obtain: (name, make, source) => hold.obtain(name, workDir, signal, make, source),
       add: (name, dir, info) => hold.addMade(name, dir, info),
       isVouched: (name, voucher) => hold.isVouched(name, voucher),
       vouch: (name, voucher) => hold.vouch(name, voucher),

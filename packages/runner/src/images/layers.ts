@@ -23,6 +23,7 @@ export class Layers {
   readonly vouchers: Vouchers;
   readonly #dir: string;
   readonly #known = new Map<string, LayerInfo>();
+  /** By layer and source. */
   readonly #making = new Map<string, Promise<unknown>>();
   /** Layer → number of makings that need it. */
   readonly #held = new Map<string, number>();
@@ -63,20 +64,21 @@ export class Layers {
     return this.#known.get(name) ?? null;
   }
 
-  /** @param workDir where the directory is made, on the same file system */
-  async obtain(name: string, workDir: string, signal: AbortSignal, make: (dir: string) => Promise<LayerInfo>): Promise<LayerInfo> {
+  /** @param workDir where the directory is made, on the same file system @param source see LayerAccess */
+  async obtain(name: string, workDir: string, signal: AbortSignal, make: (dir: string) => Promise<LayerInfo>, source = ''): Promise<LayerInfo> {
+    const key = `${name} ${source}`;
     for (;;) {
       const known = this.#known.get(name);
       if (known !== undefined) return known;
-      const running = this.#making.get(name);
+      const running = this.#making.get(key);
       if (running === undefined) break;
       // Whoever makes it may fail for reasons of its own; then this one tries.
       await orAborted(running, signal);
     }
     signal.throwIfAborted();
     const making = this.#make(name, workDir, make);
-    const settled = making.catch(() => undefined).finally(() => this.#making.delete(name));
-    this.#making.set(name, settled);
+    const settled = making.catch(() => undefined).finally(() => this.#making.delete(key));
+    this.#making.set(key, settled);
     return making;
   }
 
@@ -84,7 +86,12 @@ export class Layers {
   async add(name: string, dir: string, info: LayerInfo): Promise<LayerInfo> {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
-    await this.#place(name, dir, info);
+    // Left by a runner that was killed before it wrote a record, so perhaps not whole.
+    const stale = existsSync(this.path(name)) ? this.#discard(name) : null;
+    renameSync(dir, this.path(name));
+    this.#known.set(name, info);
+    // Others who made the layer at the same time find it from here on.
+    if (stale !== null) await rm(stale, { recursive: true, force: true });
     return info;
   }
 
@@ -104,16 +111,7 @@ export class Layers {
   async #make(name: string, workDir: string, make: (dir: string) => Promise<LayerInfo>): Promise<LayerInfo> {
     const dir = join(mkdtempSync(join(workDir, 'layer-')), 'root');
     mkdirSync(dir, { mode: 0o755 });
-    const info = await make(dir);
-    await this.#place(name, dir, info);
-    return info;
-  }
-
-  async #place(name: string, dir: string, info: LayerInfo): Promise<void> {
-    // Left by a runner that was killed before it wrote a record, so perhaps not whole.
-    if (existsSync(this.path(name))) await rm(this.#discard(name), { recursive: true, force: true });
-    renameSync(dir, this.path(name));
-    this.#known.set(name, info);
+    return this.add(name, dir, await make(dir));
   }
 
   #discard(name: string): string {
@@ -140,9 +138,9 @@ export class LayerHold {
     this.#count(name, 1);
   }
 
-  async obtain(name: string, workDir: string, signal: AbortSignal, make: (dir: string) => Promise<LayerInfo>): Promise<LayerInfo> {
+  async obtain(name: string, workDir: string, signal: AbortSignal, make: (dir: string) => Promise<LayerInfo>, source?: string): Promise<LayerInfo> {
     this.add(checkedName(name));
-    return this.#layers.obtain(name, workDir, signal, make);
+    return this.#layers.obtain(name, workDir, signal, make, source);
   }
 
   async addMade(name: string, dir: string, info: LayerInfo): Promise<LayerInfo> {

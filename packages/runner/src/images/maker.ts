@@ -31,13 +31,14 @@ export interface MakeContext {
 /** The layers as one making sees them: what it obtained stays at least until the making ends. */
 export interface LayerAccess {
   /**
-   * Makes sure that the layer is there. Of all who ask for a name at the same time one makes it.
+   * Makes sure that the layer is there. Of all who ask for a name from one source at the same time one makes it; the others wait.
    * One that was there is somebody else's as well: unless its name is public or the asker's own, only who proves to have its
    * content may use it.
    * @param name LAYER_NAME, and a promise about the content: same name, same files
    * @param make fills the directory, which becomes the layer (`root:root` 0755 unless changed)
+   * @param source nobody waits for somebody else's, which may be as slow as it likes: the first that is done makes the layer
    */
-  obtain(name: string, make: (dir: string) => Promise<LayerInfo>): Promise<LayerInfo>;
+  obtain(name: string, make: (dir: string) => Promise<LayerInfo>, source?: string): Promise<LayerInfo>;
   /** Makes a layer of a finished directory below `workDir`, for content whose name is known only afterwards. One that is there already stays. */
   add(name: string, dir: string, info: LayerInfo): Promise<LayerInfo>;
   /** Whether the registry once sent that blob as the content of the obtained layer. */

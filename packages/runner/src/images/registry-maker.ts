@@ -100,7 +100,7 @@ export class RegistryMaker implements Maker<'registry'> {
         // Before the layer is there, so that pulls that wait for it find it.
         context.layers.vouch(name, voucher);
         return pulled;
-      });
+      }, `${host} ${blob.digest}`);
       const reused = !made && context.layers.isVouched(name, voucher) && await client.offers(blob);
       if (!made && !reused) {
         await inTurn(this.#gate, signal, () => verifyLayer(input));
