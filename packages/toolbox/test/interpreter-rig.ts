@@ -11,14 +11,14 @@ export interface Ran {
   readonly types: readonly string[];
 }
 
-export async function start(toolbox: Toolbox, request: unknown): Promise<Peer> {
+export async function start(toolbox: Pick<Toolbox, 'socketPath'>, request: unknown): Promise<Peer> {
   const peer = await connect(toolbox, '/process/interpreter/execute');
   peer.socket.send(typeof request === 'string' ? request : JSON.stringify(request));
   return peer;
 }
 
 /** One run from its request to the close of its socket. */
-export async function execute(toolbox: Toolbox, code: string, more: object = {}): Promise<Ran> {
+export async function execute(toolbox: Pick<Toolbox, 'socketPath'>, code: string, more: object = {}): Promise<Ran> {
   return outcome(await start(toolbox, { code, ...more }));
 }
 

@@ -1,7 +1,7 @@
 import { type Exchange, sendJson } from '../http/exchange.ts';
-import { listedContexts } from './contexts.ts';
+import { contextInfos } from './contexts.ts';
 
 /** `GET /process/interpreter/context`. */
 export function handle(exchange: Exchange): void {
-  sendJson(exchange, 200, { contexts: listedContexts().map(({ info }) => info) });
+  sendJson(exchange, 200, { contexts: contextInfos() });
 }

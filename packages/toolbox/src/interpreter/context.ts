@@ -1,4 +1,5 @@
 import { currentEnv, type Env } from '../environment/environment.ts';
+import { RestartNote } from '../sessions/note.ts';
 import type { RunClient } from './client.ts';
 import { type RunOutcome, Worker } from './worker.ts';
 
@@ -38,6 +39,9 @@ export class Context {
   #worker: Worker | null = null;
   #busy: Job | null = null;
   #deleted = false;
+  readonly #note = new RestartNote();
+  /** What the next run hears first, as standard error. */
+  #news: { readonly text: string; readonly told: () => void } | null = null;
 
   constructor(id: string, cwd: string) {
     this.id = id;
@@ -47,6 +51,16 @@ export class Context {
   /** Inactive after its interpreter has died, until the next run starts another. */
   get info(): ContextInfo {
     return { id: this.id, cwd: this.#cwd, createdAt: this.#createdAt, active: this.#worker === null || this.#worker.alive, language: 'python' };
+  }
+
+  /** It has been announced: a later toolbox must know of it. */
+  announce(): void {
+    this.#note.write({ context: this.info }, null);
+  }
+
+  /** Tells the next run. @param text one line @param told called when it has been told */
+  tellNext(text: string, told: () => void): void {
+    this.#news = { text, told };
   }
 
   submit(job: Job): void {
@@ -72,6 +86,7 @@ export class Context {
     this.#deleted = true;
     for (const { client } of this.#waiting.splice(0)) client.close(1008, `context not found: ${this.id}`);
     this.#worker?.kill();
+    this.#note.forget();
   }
 
   async #runAll(): Promise<void> {
@@ -89,6 +104,11 @@ export class Context {
   async #run({ code, envs, timeoutMs, client }: Job): Promise<void> {
     const worker = await this.#ready();
     if (worker === null) return client.close(1011, 'the interpreter cannot be started: no Python was found');
+    if (this.#news !== null) {
+      client.output('stderr', Buffer.from(this.#news.text));
+      this.#news.told();
+      this.#news = null;
+    }
     const limit = new Limit(worker, timeoutMs);
     const outcome = await worker.run(code, envs, (stream, chunk) => client.output(stream, chunk));
     limit.lift();
@@ -103,6 +123,7 @@ export class Context {
     const worker = await this.#starting;
     this.#worker = worker;
     if (this.#deleted) worker?.kill();
+    else if (worker !== null) this.#note.write({ context: this.info }, worker.pid);
     return worker;
   }
 }

@@ -3,12 +3,15 @@ import { optionalEnv, optionalNumber, optionalText } from '../http/fields.ts';
 import { Outlet } from '../http/outlet.ts';
 import { becameBusy } from '../http/quiet.ts';
 import type { UpgradeExchange } from '../http/upgrade.ts';
+import { contextEndedByRestart } from '../sessions/orphans.ts';
 import { RunClient } from './client.ts';
 import type { Context, Job } from './context.ts';
 import { findContext } from './contexts.ts';
 
 /** Wire: seconds when the client names none; 0 is no limit. */
 const DEFAULT_TIMEOUT_S = 600;
+
+const STATE_LOST = 'the toolbox was restarted and the state of this context is lost; create a new one';
 
 /** `GET /process/interpreter/execute`: one socket, one run. The first message says what; early failures are told by the close frame alone. */
 export async function upgrade(exchange: UpgradeExchange): Promise<void> {
@@ -19,13 +22,18 @@ export async function upgrade(exchange: UpgradeExchange): Promise<void> {
   socket.once('message', (data) => {
     becameBusy();
     const request = parse(data as Buffer);
+    if ('ended' in request) {
+      // Wire: a context that is not active closes with 1008. The frame names the reason for clients that read frames only.
+      client.error({ name: 'ContextLost', value: STATE_LOST, traceback: '' });
+      return outlet.close(1008, STATE_LOST);
+    }
     if ('refusal' in request) return outlet.close(...request.refusal);
     context = request.context;
     context.submit({ ...request.job, client });
   });
 }
 
-type Parsed = { readonly context: Context; readonly job: Omit<Job, 'client'> } | { readonly refusal: readonly [code: number, reason: string] };
+type Parsed = { readonly context: Context; readonly job: Omit<Job, 'client'> } | { readonly refusal: readonly [code: number, reason: string] } | { readonly ended: true };
 
 function parse(data: Buffer): Parsed {
   let body: Readonly<Record<string, unknown>>;
@@ -44,6 +52,7 @@ function parse(data: Buffer): Parsed {
   if (code === '') return { refusal: [1008, 'code is required'] };
   if (timeout < 0) return { refusal: [1008, 'timeout must not be negative'] };
   const context = findContext(id);
+  if (context === undefined && id !== undefined && contextEndedByRestart(id)) return { ended: true };
   if (context === undefined) return { refusal: [1008, `context not found: ${id}`] };
   return { context, job: { code, envs, timeoutMs: timeout === 0 ? null : timeout * 1000 } };
 }

@@ -76,6 +76,11 @@ export class Worker {
     this.#child.once('exit', (code, signal) => this.#died(signal === null ? `exit code ${code}` : `signal ${signal}`));
   }
 
+  /** It leads its kernel session. Null when it could not be started. */
+  get pid(): number | null {
+    return this.#child.pid ?? null;
+  }
+
   get alive(): boolean {
     return this.#dead === null;
   }

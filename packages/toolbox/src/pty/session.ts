@@ -5,8 +5,8 @@ import { fail, fromErrno } from '../errors.ts';
 import { Outlet } from '../http/outlet.ts';
 import { userShell } from '../process/shell.ts';
 import { becameBusy } from '../http/quiet.ts';
+import { RestartNote } from '../sessions/note.ts';
 import { exitReason } from './exit-reason.ts';
-import { SessionNote } from './note.ts';
 import { Scrollback } from './scrollback.ts';
 import { type Exit, Terminal } from './terminal.ts';
 
@@ -45,7 +45,7 @@ export class PtySession {
   readonly #left: () => void;
   readonly #clients = new Set<Client>();
   readonly #scrollback = new Scrollback();
-  readonly #note = new SessionNote();
+  readonly #note = new RestartNote();
   #cols: number;
   #rows: number;
   #terminal: Terminal | null = null;
@@ -58,7 +58,7 @@ export class PtySession {
     this.#cols = request.cols;
     this.#rows = request.rows;
     this.#left = left;
-    if (request.lazyStart) this.#note.write(this.info, null);
+    if (request.lazyStart) this.#note.write({ pty: this.info }, null);
   }
 
   get info(): PtyInfo {
@@ -81,7 +81,7 @@ export class PtySession {
     } catch (error) {
       throw fromErrno(error);
     }
-    this.#note.write(this.info, this.#terminal.pid ?? null);
+    this.#note.write({ pty: this.info }, this.#terminal.pid ?? null);
   }
 
   /** Adds a client to a session that runs. @param connection what the WebSocket runs on */

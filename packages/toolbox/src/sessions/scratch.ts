@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { homeDir } from '../environment/places.ts';
+import type { ContextInfo } from '../interpreter/context.ts';
 import type { PtyInfo } from '../pty/session.ts';
 
 /**
@@ -31,6 +32,14 @@ export interface PtyNote {
   readonly startTicks: string;
 }
 
+/** An interpreter context that a later toolbox has to tell of; its interpreter ends by itself, what that has started does not. */
+export interface ContextNote {
+  readonly context: ContextInfo;
+  /** Its interpreter; null before the first one. */
+  readonly pid: number | null;
+  readonly startTicks: string;
+}
+
 /** Whether any toolbox has made such a directory here. */
 export function leftBehind(): boolean {
   return existsSync(SCRATCH_ROOT) && readdirSync(SCRATCH_ROOT).some((name) => name.startsWith(SCRATCH_PREFIX));
@@ -47,4 +56,11 @@ export function scratchPath(name: string): string {
     made = true;
   }
   return join(DIR, name);
+}
+
+/** Writes a note in the directory; a kill leaves the one before it or this one, whole. Throws errors of the file system. */
+export function writeNote(name: string, note: object): void {
+  const path = scratchPath(name);
+  writeFileSync(`${path}.new`, JSON.stringify(note), { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }
