@@ -1,13 +1,14 @@
 /**
  * `npm run bench`: one run, one machine, Paddock through the official SDK beside Docker with the same root file system.
- * `npm run bench -- --quick` takes fewer samples. Exit code 1 when a figure of SPECIFICATION.md is missed.
+ * `npm run bench -- --quick` takes fewer samples, `--only=latency,volumes` only these series. Exit code 1 when a figure of SPECIFICATION.md is missed.
  */
 import { spawn } from 'node:child_process';
-import { startPaddock } from '../e2e/support/harness.ts';
+import { startPaddock, type Paddock } from '../e2e/support/harness.ts';
 import { archives } from './archive.ts';
 import { builds } from './builds.ts';
 import { Docker } from './docker.ts';
 import { images } from './images.ts';
+import { objectStore } from './object-store.ts';
 import { latency } from './latency.ts';
 import { memory } from './idle-memory.ts';
 import { toolbox } from './toolbox.ts';
@@ -18,11 +19,27 @@ import type { Figure } from './stats.ts';
 const quick = process.argv.includes('--quick');
 const figures: Figure[] = [];
 
+const SERIES: Readonly<Record<string, (paddock: Paddock, docker: Docker | null, quick: boolean) => Promise<Figure[]>>> = {
+  latency,
+  toolbox,
+  transfers: (paddock, _, quick) => transfers(paddock, quick),
+  memory,
+  volumes: (paddock, _, quick) => volumes(paddock, quick),
+  builds: (paddock, _, quick) => builds(paddock, quick),
+  archives: (paddock, _, quick) => archives(paddock, quick),
+  images,
+  objects: (paddock, _, quick) => objectStore(paddock, quick),
+};
+const asked = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length).split(',') ?? null;
+const only = asked?.every((name) => name in SERIES) ?? true ? asked : fail(`--only takes a list of: ${Object.keys(SERIES).join(', ')}`);
+
 console.log(`Paddock bench: ${new Date().toISOString()}, ${quick ? 'quick' : 'full'} run`);
 let docker: Docker | null = null;
 const paddock = await startPaddock({ warmPool: '0' });
 try {
-  if (Docker.available()) {
+  if (only !== null && !only.some((name) => ['latency', 'toolbox'].includes(name))) {
+    console.log('Docker is not needed for this.');
+  } else if (Docker.available()) {
     docker = await Docker.start(() =>
       spawn('nsenter', ['-t', String(paddock.pids().runner), '-m', 'sh', '-c', `tar -C ${paddock.layout.dataDir}/pool/layers/*/ -c .`], {
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -30,14 +47,9 @@ try {
   } else {
     console.log('dockerd is not installed (Debian: docker.io): no ratios to Docker in this run.');
   }
-  figures.push(...(await latency(paddock, docker, quick)));
-  figures.push(...(await toolbox(paddock, docker, quick)));
-  figures.push(...(await transfers(paddock, quick)));
-  figures.push(...(await memory(paddock)));
-  figures.push(...(await volumes(paddock, quick)));
-  figures.push(...(await builds(paddock, quick)));
-  figures.push(...(await archives(paddock, quick)));
-  figures.push(...(await images(paddock)));
+  for (const [name, measure] of Object.entries(SERIES)) {
+    if (only === null || only.includes(name)) figures.push(...(await measure(paddock, docker, quick)));
+  }
 } finally {
   await docker?.stop();
   await paddock.stop();
@@ -48,3 +60,8 @@ for (const figure of figures) {
   console.log(`  ${figure.met ? 'met   ' : 'MISSED'} ${figure.what.padEnd(52)} ${figure.measured.padStart(14)}   (${figure.limit})`);
 }
 process.exitCode = figures.every((figure) => figure.met) ? 0 : 1;
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
