@@ -43,5 +43,5 @@ export const DIFFERS: Readonly<Record<string, string>> = {
   'POST /process/pty/{sessionId}/resize': 'a session that waits for its first client takes the size; 410 for one that a restart of the toolbox ended',
   'GET /process/pty/{sessionId}': 'one that a restart of the toolbox ended is a 410 with the reason',
   'GET /process/pty/{sessionId}/connect': '`?replay=true` sends the latest 128 KiB of output first',
-  'GET /process/interpreter/execute': 'an interpreter that dies sends an `error` frame before the close with 1001',
+  'GET /process/interpreter/execute': 'an interpreter that dies sends an `error` frame before the close with 1001; a context that a restart of the toolbox lost one before the close with 1008, the default context a line on stderr',
 };
