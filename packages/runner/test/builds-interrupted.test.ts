@@ -54,7 +54,8 @@ describe('a build that is interrupted', () => {
 
   it('by the death of the runner leaves nothing running, keeps its cache, and can be asked for again', async () => {
     const again = 'FROM paddock/slim\nRUN cat /proc/sys/kernel/random/uuid >/kept; echo made once\nRUN if [ -e /once ]; then true; fi; [ $(date +%s) -gt UNTIL ] || { echo begun; exec sleep 600.125; }';
-    const dockerfile = again.replace('UNTIL', String(Math.ceil(Date.now() / 1000) + 8));
+    const until = Math.ceil(Date.now() / 1000) + 8;
+    const dockerfile = again.replace('UNTIL', String(until));
     await begin('build-killed', dockerfile);
     await runner.kill9();
     await runner.start();
@@ -63,7 +64,7 @@ describe('a build that is interrupted', () => {
     expect((await runner.list()).filter(({ id }) => id.startsWith('build-'))).toEqual([]);
     expect((await runner.ask('GET', '/v1/images/build-killed')).status).toBe(404);
     expect(readdirSync(`${pool()}/layers/.builds`)).toEqual([]);
-    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    await new Promise((resolve) => setTimeout(resolve, (until + 1) * 1_000 - Date.now()));
     const { image, log } = await build(runner, sourceOf(dockerfile), 'build-killed');
     expect(image, log).toMatchObject({ state: 'ready' });
     expect(log).not.toContain('\nmade once\n');
