@@ -31,6 +31,9 @@ export interface StoredBase {
 /** containers/storage finds a layer by a short name, too: 26 capitals or digits. */
 const LINK_DIGITS = 26;
 
+/** Too many for two bases to share them. */
+const NAME_DIGITS = 32;
+
 const EPOCH = '1970-01-01T00:00:00Z';
 
 /** @param dir empty directory that becomes the store @param architecture as images call it */
@@ -38,17 +41,16 @@ export function writeBaseStore(dir: string, bases: readonly BaseImage[], archite
   for (const name of ['overlay/l', 'overlay-images', 'overlay-layers']) mkdirSync(join(dir, name), { recursive: true });
   const images = new Map<string, { readonly names: string[]; readonly record: object }>();
   const layers = new Map<string, object>();
-  const stored = bases.map((base, index): StoredBase => {
+  const stored = bases.map((base): StoredBase => {
     const layer = sha256(JSON.stringify(base.layers));
-    const name = `localhost/base:${index}`;
     if (!layers.has(layer)) {
       writeLayer(dir, layer);
       layers.set(layer, { id: layer, created: EPOCH, 'compressed-diff-digest': `sha256:${layer}`, 'diff-digest': `sha256:${layer}`, 'diff-size': 1, compression: 0 });
     }
     const image = imageOf(base, layer, architecture);
-    const known = images.get(image.id);
-    if (known === undefined) images.set(image.id, { names: [name], record: writeImage(dir, image, layer) });
-    else known.names.push(name);
+    // buildah may note a base under its name in the store that stays: a name stands for one content in all builds.
+    const name = `localhost/base:${image.id.slice(0, NAME_DIGITS)}`;
+    if (!images.has(image.id)) images.set(image.id, { names: [name], record: writeImage(dir, image, layer) });
     return { base, name, layer, mountPoint: `overlay/${layer}/diff` };
   });
   // Locks are opened even where nothing is ever written.
