@@ -27,17 +27,17 @@ async function snapshot(name: string, sandboxId: string): Promise<RunnerImage> {
 describe('an image of a sandbox', () => {
   it('holds the files of a live sandbox, also those its processes have not written back, and gives each new sandbox its own copy', async () => {
     const source = await runner.create({ user: 'root' });
-    await runner.output(source.id, 'mkdir ~/work && head -c 20000000 /dev/urandom > ~/work/data && sha256sum ~/work/data > ~/work/sum && rm /usr/bin/yes && mv /etc/debian_version /etc/moved');
+    await runner.output(source.id, 'mkdir ~/kept && head -c 20000000 /dev/urandom > ~/kept/data && sha256sum ~/kept/data > ~/kept/sum && rm /usr/bin/yes && mv /etc/debian_version /etc/moved');
     expect(await snapshot('sandbox-live', source.id)).toMatchObject({ state: 'ready' });
-    await runner.output(source.id, 'rm -r ~/work');
+    await runner.output(source.id, 'rm -r ~/kept');
     const [a, b] = await Promise.all([runner.create({ image: 'sandbox-live', user: 'root' }), runner.create({ image: 'sandbox-live', user: 'root' })]);
     for (const { id } of [a, b]) {
-      expect(await runner.output(id, 'sha256sum --check --status ~/work/sum && echo same; ls /usr/bin/yes /etc/debian_version 2>&1 | grep -c "No such"; ls /etc/moved')).toBe('same\n2\n/etc/moved');
+      expect(await runner.output(id, 'sha256sum --check --status ~/kept/sum && echo same; ls /usr/bin/yes /etc/debian_version 2>&1 | grep -c "No such"; ls /etc/moved')).toBe('same\n2\n/etc/moved');
     }
-    await runner.output(a.id, 'echo a > ~/work/own');
-    expect(await runner.output(b.id, 'ls ~/work')).not.toContain('own');
+    await runner.output(a.id, 'echo a > ~/kept/own');
+    expect(await runner.output(b.id, 'ls ~/kept')).not.toContain('own');
     // No file of the disk has the number of a file of a layer.
-    expect(await runner.output(b.id, 'cp -a ~/work ~/copy && mv ~/copy/data /tmp/moved && cp /etc/passwd /tmp/passwd && cmp /etc/passwd /tmp/passwd && echo ok')).toBe('ok');
+    expect(await runner.output(b.id, 'cp -a ~/kept ~/copy && mv ~/copy/data /tmp/moved && cp /etc/passwd /tmp/passwd && cmp /etc/passwd /tmp/passwd && echo ok')).toBe('ok');
     for (const { id } of [source, a, b]) await runner.remove(id);
   });
 
