@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ObjectAccess, StorageAccess } from '@paddock/contract';
 import { type Blobs, openBlobs } from '@paddock/store';
 import { startPaddock } from '../e2e/support/harness.ts';
+import { answering } from './answering.ts';
 import type { Paddock } from '../e2e/support/types.ts';
 import { atMost, type Figure, row, series, timed } from './stats.ts';
 
@@ -67,23 +68,6 @@ function large(): Readable {
 
 async function read(blobs: Blobs): Promise<void> {
   for await (const _ of (await blobs.get('large'))!.body);
-}
-
-/** Milliseconds of an answer of the API, again and again until the work ends. */
-async function answering(paddock: Paddock, work: Promise<unknown>, into: number[]): Promise<void> {
-  let over = false;
-  const asking = (async () => {
-    while (!over) {
-      into.push(await timed(async () => (await fetch(`${paddock.apiUrl}/users/me`, { headers: { authorization: `Bearer ${paddock.apiKey}` } })).text()));
-      await sleep(5);
-    }
-  })();
-  try {
-    await work;
-  } finally {
-    over = true;
-    await asking;
-  }
 }
 
 if (import.meta.main) {

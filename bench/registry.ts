@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { makeLayout, type PushAccess } from '../e2e/registry/support.ts';
 import { startPaddock } from '../e2e/support/harness.ts';
+import { answering } from './answering.ts';
 import type { Paddock } from '../e2e/support/types.ts';
 import { row, series, timed, type Series } from './stats.ts';
 
@@ -68,23 +69,6 @@ async function debians(directory: string): Promise<{ target: Target; child: Chil
   return { child, target: { name: 'docker-registry', prefix: `docker://127.0.0.1:${port}`, options: (side) => [`--${side}-tls-verify=false`] } };
 }
 
-/** Milliseconds of an answer of the API, again and again until the work ends. */
-async function answers(paddock: Paddock, work: Promise<unknown>, into: number[]): Promise<void> {
-  let over = false;
-  const asking = (async () => {
-    while (!over) {
-      into.push(await timed(async () => (await fetch(`${paddock.apiUrl}/users/me`, { headers: { authorization: `Bearer ${paddock.apiKey}` } })).text()));
-      await sleep(5);
-    }
-  })();
-  try {
-    await work;
-  } finally {
-    over = true;
-    await asking;
-  }
-}
-
 const samples = process.argv.includes('--quick') ? 3 : 7;
 const megabytes = (LAYERS * LAYER_BYTES) / 1e6;
 const rate = ({ p50 }: Series) => `${((megabytes / p50) * 1000).toFixed(0)} MB/s`;
@@ -93,7 +77,7 @@ const directory = mkdtempSync(join('/var/tmp', 'paddock-bench-registry-'));
 let other: Awaited<ReturnType<typeof debians>> | null = null;
 try {
   const [idle, busy]: [number[], number[]] = [[], []];
-  await answers(paddock, sleep(2000), idle);
+  await answering(paddock, sleep(2000), idle);
   const own: Rounds = { target: await ours(paddock), pushes: [], pulls: [] };
   let theirs: Rounds | null = null;
   try {
@@ -105,7 +89,7 @@ try {
   }
   // In turns, so that what else the machine does meets both.
   for (let i = 0; i < samples; i += 1) {
-    await round(own, (push) => answers(paddock, push, busy));
+    await round(own, (push) => answering(paddock, push, busy));
     if (theirs) await round(theirs, async (push) => void (await push));
   }
   console.log(`\nRegistry, images of ${LAYERS} layers of ${LAYER_BYTES / 1e6} MB that do not compress`);
