@@ -3,7 +3,6 @@
  * costs others: the API's answers meanwhile. By itself: `node scripts/run.mjs bench/object-store.ts [--quick]`, or from bench/main.ts.
  */
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ObjectAccess, StorageAccess } from '@paddock/contract';
 import { type Blobs, openBlobs } from '@paddock/store';
 import { startPaddock } from '../e2e/support/harness.ts';
