@@ -38,10 +38,10 @@ function checkMachine() {
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) throw new SetupError(`Node 20 or newer is needed to set Paddock up; this is ${process.version}.`);
   if (process.getuid() !== 0) {
-    const missing = missingPackages([]);
+    const missing = namesOf(missingPackages([]));
     throw new SetupError(
       'Paddock needs root: its runner makes namespaces, mounts and cgroups. Run the same command with sudo.' +
-        (missing.length === 0 ? '' : `\nIt will also install these packages (Debian's names), which are missing: ${missing.join(' ')}`),
+        (missing === '' ? '' : `\nIt will also install these packages (Debian's names), which are missing: ${missing}`),
     );
   }
 }
@@ -70,20 +70,37 @@ function packagesOf(file) {
 
 function missingPackages(more) {
   const wanted = [...JSON.parse(readFileSync(join(root, 'packages/cli/src/host/system-packages.json'), 'utf8')), ...more];
-  return wanted.filter((one) => !one.finds.every(isPresent)).map((one) => one.package);
+  return wanted.filter((one) => !one.finds.every(isPresent));
 }
 
 function installSystemPackages(test) {
   const missing = missingPackages(test ? TEST_PACKAGES : []);
+  const needed = namesOf(missing.filter((one) => !one.optional));
+  const useful = namesOf(missing.filter((one) => one.optional));
   if (missing.length === 0) return;
   if (!isPresent('apt-get')) {
-    throw new SetupError(`These programs are missing, and there is no apt to install them: ${missing.join(' ')}\nThe names are Debian's. Install what your distribution calls them, then run this again.`);
+    if (needed === '') return; // `paddock doctor` names the rest
+    throw new SetupError(`These programs are missing, and there is no apt to install them: ${needed}\nThe names are Debian's. Install what your distribution calls them, then run this again.`);
   }
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   // Another apt may be at work on a fresh machine: wait for it.
   const apt = ['-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=3'];
-  run('Updating the list of system packages', 'apt-get', [...apt, 'update', '-q'], { env });
-  run(`Installing system packages: ${missing.join(' ')}`, 'apt-get', [...apt, 'install', '-y', '-q', '--no-install-recommends', ...missing], { env });
+  const install = (names) => run(`Installing system packages: ${names}`, 'apt-get', [...apt, 'install', '-y', '-q', '--no-install-recommends', ...names.split(' ')], { env });
+  if (needed !== '') {
+    run('Updating the list of system packages', 'apt-get', [...apt, 'update', '-q'], { env });
+    install(needed);
+  }
+  // On a distribution that has no such package this is tried each time, so it takes no update.
+  if (useful === '') return;
+  try {
+    install(useful);
+  } catch (error) {
+    console.log(`${error.message}\nPaddock works without: ${useful}`);
+  }
+}
+
+function namesOf(packages) {
+  return packages.map((one) => one.package).join(' ');
 }
 
 /** A command on the PATH (sbin included) or a file. */

@@ -30,7 +30,8 @@ export const MACHINE_CHECKS: readonly Check[] = [
       if (missing.length === 0) return ok('all there');
       const costs = [...new Set(missing.map((one) => one.costs))].join('; ');
       const names = missing.map((one) => one.package).join(' ');
-      return fail(`missing: ${names}`, costs, findTool('apt-get') ? `apt-get install -y ${names}` : `Install what your distribution calls: ${names}`);
+      const missed = missing.every((one) => one.optional) ? warn : fail;
+      return missed(`missing: ${names}`, costs, findTool('apt-get') ? `apt-get install -y ${names}` : `Install what your distribution calls: ${names}`);
     },
   },
   {

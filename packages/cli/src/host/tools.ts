@@ -8,6 +8,8 @@ export interface SystemPackage {
   readonly finds: readonly string[];
   /** What does not work without it. */
   readonly costs: string;
+  /** Paddock works without it. */
+  readonly optional?: boolean;
 }
 
 export const SYSTEM_PACKAGES: readonly SystemPackage[] = packages;

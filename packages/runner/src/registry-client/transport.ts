@@ -1,10 +1,13 @@
 /** One HTTP exchange with a registry or with what it names: where to it may go, how long it may take, redirects. */
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Agent as HttpAgent, IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { BlockList, isIP } from 'node:net';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { RegistryError } from './errors.ts';
+
+/** An `import` of it also loads Node's WebSocket and fetch, which costs each thread that unpacks 25 ms. */
+const http = process.getBuiltinModule('node:http');
 
 export interface Exchange {
   readonly url: URL;
@@ -80,7 +83,7 @@ function send({ url, headers, signal, trust, silenceMs }: Exchange): Promise<Inc
   if (isIP(host) !== 0) checkAddress(host, url, trust);
   const secure = url.protocol === 'https:';
   return new Promise((resolve, reject) => {
-    const call = (secure ? httpsRequest : httpRequest)(url, {
+    const call = (secure ? httpsRequest : http.request)(url, {
       method: 'GET', signal, timeout: silenceMs, agent: agentOf(secure, isLocalHost(url.host)), lookup: guardedLookup(url, trust),
       headers: { 'user-agent': 'paddock', 'accept-encoding': 'identity', ...headers },
     });
@@ -99,14 +102,17 @@ function agentOf(secure: boolean, local: boolean): HttpAgent | HttpsAgent {
   const known = agents.get(key);
   if (known !== undefined) return known;
   const options = { keepAlive: true, maxSockets: 16, ...(local ? {} : { proxyEnv: process.env }) };
-  const agent = secure ? new HttpsAgent({ ...options, secureContext: trusted() }) : new HttpAgent(options);
+  const agent = secure ? new HttpsAgent({ ...options, secureContext: trusted() }) : new http.Agent(options);
   agents.set(key, agent);
   return agent;
 }
 
-/** Node's authorities, those of NODE_EXTRA_CA_CERTS, and the operating system's. Made once: reading them takes a while. */
+let context: SecureContext | null = null;
+
+/** Node's authorities, those of NODE_EXTRA_CA_CERTS, and the operating system's. Made once a thread: reading them takes a while. */
 function trusted(): SecureContext {
-  return createSecureContext({ ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system')])] });
+  context ??= createSecureContext({ ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system')])] });
+  return context;
 }
 
 type LookupCallback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;

@@ -12,3 +12,4 @@ export { SysError, errnoName, errorCode } from './sys-error.ts';
 export { syncFileSystemOf } from './sync.ts';
 export { getXattr } from './xattr.ts';
 export { makeNode, setXattrAt } from './node.ts';
+export { closeEnd, openPipe, type Pipe } from './pipe.ts';

@@ -1,18 +1,39 @@
 /** Turns the bytes of a layer's blob into those of its tar. The blob itself says how it is compressed. */
-import { PassThrough, Transform, type TransformCallback } from 'node:stream';
-import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+import { once } from 'node:events';
+import type { Transform } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { errorCode } from '../../sys/index.ts';
+import { GzipProcess, gzipProgram } from './gzip-process.ts';
 import { BadLayer } from './tar-entry.ts';
-import { ZstdFrames } from './zstd-frames.ts';
+import { CHUNK_BYTES, Unzstd } from './unzstd.ts';
 
-/** Larger pieces mean fewer turns between threads; from 128 KiB on malloc gives each back to the kernel. */
-const CHUNK_BYTES = 64 * 1024;
+export interface Decompressor {
+  /** @returns a promise when the next piece has to wait for it; it rejects when the data is damaged or the taker threw */
+  write(piece: Buffer): Promise<unknown> | null;
+  /** Resolves when all of it was taken. */
+  end(): Promise<void>;
+  /** Lets go of everything, whatever the state. */
+  close(): void;
+}
 
-/** @param start first bytes of the blob, at least four unless it is shorter */
-export function decompressor(start: Buffer): Transform {
-  if (start.length >= 2 && start[0] === 0x1f && start[1] === 0x8b) return createGunzip({ chunkSize: CHUNK_BYTES });
-  if (start.length >= 4 && isZstd(start.readUInt32LE(0))) return new Unzstd();
+/** Gets the tar piece by piece; a piece is good for the length of the call. What it throws ends the decompression. */
+export type Take = (piece: Buffer) => void;
+
+/** Starting a process costs as much as inflating this much here. */
+const WORTH_A_PROCESS_BYTES = 1024 ** 2;
+
+/**
+ * @param start first bytes of the blob, at least four unless it is shorter; they are not written yet
+ * @param sizeBytes of the whole blob; null: not known
+ */
+export function decompressor(start: Buffer, sizeBytes: number | null, take: Take): Decompressor {
+  if (start.length >= 2 && start[0] === 0x1f && start[1] === 0x8b) {
+    const program = sizeBytes !== null && sizeBytes < WORTH_A_PROCESS_BYTES ? null : gzipProgram();
+    return program === null ? new InThread(createGunzip({ chunkSize: CHUNK_BYTES }), take) : new GzipProcess(program, take);
+  }
+  if (start.length >= 4 && isZstd(start.readUInt32LE(0))) return new InThread(new Unzstd(), take);
   if (start.subarray(0, 3).toString('latin1') === 'BZh' || start.subarray(0, 4).toString('latin1') === '\xfd7zX') throw new BadLayer('it is compressed with bzip2 or xz, which the OCI format does not have');
-  return new PassThrough();
+  return new Plain(take);
 }
 
 const FRAME = 0xfd2fb528;
@@ -23,64 +44,55 @@ function isZstd(magic: number): boolean {
   return magic === FRAME || (magic & 0xfffffff0) >>> 0 === SKIPPABLE;
 }
 
-/** Node's decompressor reads one frame; layers made in parallel or for partial pulls have many. */
-class Unzstd extends Transform {
-  #frame = this.#next();
-  readonly #frames = new ZstdFrames({
-    data: (piece) => this.#pieces.push(piece),
-    end: () => this.#pieces.push(null),
-  });
-  #pieces: Array<Buffer | null> = [];
+class Plain implements Decompressor {
+  readonly #take: Take;
 
-  override _transform(chunk: Buffer, _: BufferEncoding, callback: TransformCallback): void {
-    this.#pieces = [];
-    try {
-      this.#frames.push(chunk);
-    } catch (error) {
-      return callback(error as Error);
-    }
-    void this.#feed(this.#pieces).then(() => callback(), (error: Error) => callback(error));
+  constructor(take: Take) {
+    this.#take = take;
   }
 
-  override _flush(callback: TransformCallback): void {
-    callback(this.#frames.complete ? null : new BadLayer('its compressed data ends in the middle'));
+  write(piece: Buffer): null {
+    this.#take(piece);
+    return null;
   }
 
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#frame.destroy();
-    callback(error);
-  }
+  async end(): Promise<void> {}
 
-  override _read(size: number): void {
-    this.#frame.resume();
-    super._read(size);
-  }
-
-  async #feed(pieces: ReadonlyArray<Buffer | null>): Promise<void> {
-    for (const piece of pieces) {
-      const frame = this.#frame;
-      if (piece !== null) {
-        await settled(frame, (done) => frame.write(piece, done));
-        continue;
-      }
-      await settled(frame, (done) => frame.once('end', done).end());
-      this.#frame = this.#next();
-    }
-  }
-
-  #next(): Transform {
-    const frame = createZstdDecompress({ chunkSize: CHUNK_BYTES, params: { [constants.ZSTD_d_windowLogMax]: 27 } });
-    frame.on('data', (piece: Buffer) => {
-      if (!this.push(piece)) frame.pause();
-    });
-    return frame;
-  }
+  close(): void {}
 }
 
-async function settled(stream: Transform, act: (done: (error?: Error | null) => void) => void): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  stream.once('error', reject);
-  act((error) => (error ? reject(error) : resolve()));
-  await promise;
-  stream.off('error', reject);
+class InThread implements Decompressor {
+  readonly #stream: Transform;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(stream: Transform, take: Take) {
+    this.#stream = stream;
+    this.#ended.promise.catch(() => undefined); // told of by the next write, at the latest at the end
+    stream.on('data', (piece: Buffer) => {
+      // What is still on its way when the taker has thrown belongs nowhere.
+      if (stream.destroyed) return;
+      try {
+        take(piece);
+      } catch (error) {
+        this.#ended.reject(error);
+        stream.destroy();
+      }
+    });
+    stream.once('end', this.#ended.resolve);
+    stream.once('error', (error) => this.#ended.reject(errorCode(error)?.match(/^(Z_|ERR_BUFFER|ZSTD_)/) ? new BadLayer(`its compressed data is damaged (${error.message})`) : error));
+  }
+
+  write(piece: Buffer): Promise<unknown> | null {
+    if (this.#stream.destroyed) return this.#ended.promise;
+    return this.#stream.write(piece) ? null : Promise.race([once(this.#stream, 'drain'), this.#ended.promise]);
+  }
+
+  end(): Promise<void> {
+    if (!this.#stream.destroyed) this.#stream.end();
+    return this.#ended.promise;
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
 }

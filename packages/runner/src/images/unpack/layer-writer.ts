@@ -1,6 +1,6 @@
 /**
  * Writes the entries of a layer's tar as files, with whiteouts in the form that overlayfs knows. Works below `/` of its thread,
- * which is the layer's directory (see Confinement): no name of a tar leads out of it, whatever links it goes through.
+ * which is the layer's directory, with a umask of 0 (see Confinement): no name of a tar leads out of it, whatever links it goes through.
  */
 import {
   closeSync, constants, fchmodSync, fchownSync, ftruncateSync, futimesSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, openSync, readlinkSync, rmSync, symlinkSync,
@@ -34,6 +34,9 @@ const MAX_NAME = 255;
 const MAX_DEPTH = 256;
 const MAX_TARGET = 4_095;
 const MAX_LINKS = 40;
+
+/** set-uid, set-gid, sticky: not for open(2) to give. */
+const SPECIAL_BITS = 0o7000;
 
 /** btrfs keeps an attribute within one node. */
 const MAX_XATTR = 8 * 1024;
@@ -97,7 +100,7 @@ export class LayerWriter implements TarSink {
     try {
       if (entry.segments !== null) ftruncateSync(fd, entry.size);
       if (entry.uid !== 0 || entry.gid !== 0) fchownSync(fd, entry.uid, entry.gid);
-      fchmodSync(fd, entry.mode); // after the owner: a new owner takes set-uid away
+      if ((entry.mode & SPECIAL_BITS) !== 0) fchmodSync(fd, entry.mode); // after the owner: a new owner takes set-uid away
       if (entry.xattrs.size > 0) setXattrs(path, entry);
       futimesSync(fd, timeOf(entry), timeOf(entry));
     } finally {
@@ -154,7 +157,7 @@ export class LayerWriter implements TarSink {
 
   #openFile(path: string, entry: TarEntry): void {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const fd = this.#fresh(path, () => openSync(bytes(`/${path}`), flags, 0o600));
+    const fd = this.#fresh(path, () => openSync(bytes(`/${path}`), flags, entry.mode & ~SPECIAL_BITS));
     this.#file = { fd, path, entry };
   }
 

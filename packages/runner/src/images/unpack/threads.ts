@@ -5,8 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { LayerJob, LayerReport } from './layer-job.ts';
 
-/** A start costs 50 ms of a core, an idle thread some megabytes. The layers of an image come one upon the other. */
-const IDLE_MS = 2_000;
+/**
+ * A start costs 50 ms of a core, and as much again goes into compiling what runs often; an idle thread costs some megabytes. Layers of
+ * an image come one upon the other, and so do images of a build or a deployment.
+ */
+const IDLE_MS = 15_000;
 
 interface Idle {
   readonly worker: Worker;

@@ -1,12 +1,10 @@
 /** A thread that fetches, verifies and unpacks layers, one after the other, so that the runner's own thread stays free for sandboxes. */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import type { Transform } from 'node:stream';
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import { RegistryClient, RegistryError } from '../../registry-client/index.ts';
 import { errorCode } from '../../sys/index.ts';
 import { Confinement } from './confinement.ts';
-import { decompressor } from './decompress.ts';
+import { decompressor, type Decompressor } from './decompress.ts';
 import { Counters, type LayerJob, type LayerReport } from './layer-job.ts';
 import { LayerWriter } from './layer-writer.ts';
 import { BadLayer } from './tar-entry.ts';
@@ -30,7 +28,7 @@ parentPort!.on('message', (job: LayerJob) => {
 async function run(job: LayerJob): Promise<LayerReport> {
   const counters = new Counters(job.counters);
   if (job.dir === null) {
-    await unpack(job, counters, () => undefined);
+    await unpack(job, counters, { begin: () => undefined, take: () => undefined });
     return { type: 'done', sizeBytes: 0, implied: [], skippedDevices: 0 };
   }
   const writer = new LayerWriter({
@@ -41,74 +39,65 @@ async function run(job: LayerJob): Promise<LayerReport> {
   });
   const reader = new TarReader(writer);
   const confinement = new Confinement(job.dir);
-  let over = false;
   try {
-    // What is still on its way from the decompressor when the job has failed belongs nowhere.
-    await unpack(job, counters, (piece) => over || confinement.run(() => reader.push(piece)));
-    confinement.run(() => {
-      reader.end();
-      writer.finish();
-    });
+    await unpack(job, counters, { begin: () => confinement.enter(), take: (piece) => reader.push(piece) });
+    reader.end();
+    writer.finish();
   } finally {
-    over = true;
     writer.close();
     confinement.close();
   }
   return { type: 'done', sizeBytes: writer.sizeBytes, implied: [...writer.implied].slice(0, MAX_IMPLIED), skippedDevices: writer.skippedDevices };
 }
 
-async function unpack({ source, diffId: expected, limits }: LayerJob, counters: Counters, push: (piece: Buffer) => unknown): Promise<void> {
+interface Tar {
+  /** Before the first piece, when all is there that the rest takes. */
+  begin(): void;
+  take(piece: Buffer): void;
+}
+
+async function unpack({ source, diffId: expected, limits }: LayerJob, counters: Counters, tar: Tar): Promise<void> {
   const blobHash = createHash('sha256');
   const tarHash = createHash('sha256');
   let tarBytes = 0;
   let start = Buffer.alloc(0);
-  let unzip: Transform | null = null;
-  const ended = Promise.withResolvers<void>();
-  ended.promise.catch(() => {}); // seen below, at the latest at the end
-
-  const begin = (): Transform => {
-    const stream = decompressor(start);
-    stream.on('data', (piece: Buffer) => {
-      try {
-        tarBytes += piece.length;
-        if (tarBytes > limits.bytes + HEADERS_BYTES) throw new BadLayer('it consists of little but headers and padding');
-        tarHash.update(piece);
-        push(piece);
-      } catch (error) {
-        stream.destroy(error as Error);
-      }
+  let inflating: Decompressor | null = null;
+  const begin = (): Decompressor => {
+    const made = decompressor(start, source.kind === 'registry' ? source.blob.size : null, (piece) => {
+      tarBytes += piece.length;
+      if (tarBytes > limits.bytes + HEADERS_BYTES) throw new BadLayer('it consists of little but headers and padding');
+      tarHash.update(piece);
+      tar.take(piece);
     });
-    stream.once('end', ended.resolve);
-    stream.once('error', (error) => ended.reject(errorCode(error)?.match(/^(Z_|ERR_BUFFER|ZSTD_)/) ? new BadLayer(`its compressed data is damaged (${error.message})`) : error));
-    return stream;
+    tar.begin();
+    return made;
   };
-  const feed = async (piece: Buffer): Promise<void> => {
-    if (unzip!.destroyed) await ended.promise;
-    if (!unzip!.write(piece)) await Promise.race([once(unzip!, 'drain'), ended.promise]);
-  };
-
-  for await (const piece of pieces(source)) {
-    counters.addDownloaded(piece.length);
-    blobHash.update(piece);
-    if (unzip !== null) {
-      await feed(piece);
-      continue;
+  try {
+    for await (const piece of pieces(source)) {
+      counters.addDownloaded(piece.length);
+      blobHash.update(piece);
+      if (inflating === null) {
+        start = Buffer.concat([start, piece]);
+        if (start.length < START_BYTES) continue;
+        inflating = begin();
+        await inflating.write(start);
+      } else {
+        const room = inflating.write(piece);
+        if (room !== null) await room;
+      }
     }
-    start = Buffer.concat([start, piece]);
-    if (start.length < START_BYTES) continue;
-    unzip = begin();
-    await feed(start);
+    if (source.kind === 'registry') {
+      const digest = `sha256:${blobHash.digest('hex')}`;
+      if (digest !== source.blob.digest) throw new RegistryError('invalid', `The registry sent other content than ${source.blob.digest}: its digest is ${digest}`);
+    }
+    if (inflating === null) {
+      inflating = begin();
+      if (start.length > 0) await inflating.write(start);
+    }
+    await inflating.end();
+  } finally {
+    inflating?.close();
   }
-  if (source.kind === 'registry') {
-    const digest = `sha256:${blobHash.digest('hex')}`;
-    if (digest !== source.blob.digest) throw new RegistryError('invalid', `The registry sent other content than ${source.blob.digest}: its digest is ${digest}`);
-  }
-  if (unzip === null) {
-    unzip = begin();
-    if (start.length > 0) unzip.write(start);
-  }
-  (unzip as Transform).end();
-  await ended.promise;
   const diffId = `sha256:${tarHash.digest('hex')}`;
   if (diffId !== expected) throw new BadLayer(`it does not hold what the image's configuration says: ${expected} was expected, ${diffId} it is`);
 }
