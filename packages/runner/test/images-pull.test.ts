@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
@@ -37,12 +37,14 @@ describe('an image pulled from a registry', () => {
       { name: 'fifo', type: '6', mode: 0o600 }, { name: 'dev/null', type: '3' },
       { name: 'sparse', data: Buffer.concat([Buffer.from('2\n0\n4\n1048572\n4\n'.padEnd(512, '\0')), Buffer.from('headtail')]), pax: { 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'holes', 'GNU.sparse.realsize': '1048576' } },
       { name: 'caf\u00e9', data: 'utf8' },
+      ...[0o666, 0o777, 0o444, 0o000, 0o2755, 0o6777].map((mode) => ({ name: `modes/${mode.toString(8)}`, data: 'm', mode, uid: 1000, gid: 1000 })),
     ])], { config: { Env: ['A=1', 'PATH=/bin'], WorkingDir: '/bin', Entrypoint: ['/bin/tool'], Cmd: ['x'], User: '65535:5', Labels: { a: 'b' } } }));
     const image = await bed.pull('files', reference);
     expect(image.reason).toBeUndefined();
     expect(image).toMatchObject({ state: 'ready', config: { entrypoint: ['/bin/tool'], cmd: ['x'], workDir: '/bin', user: '65535:5' } });
     expect(bed.images.get('files')!.config).toMatchObject({ env: ['A=1', 'PATH=/bin'], labels: { a: 'b' } });
     expect(lstatSync(top('files', 'bin/tool'))).toMatchObject({ uid: 65535, gid: 5, mode: 0o104755, mtimeMs: 1_600_000_000_000, nlink: 2, size: 3000 });
+    for (const name of readdirSync(top('files', 'modes'))) expect(lstatSync(top('files', `modes/${name}`)), name).toMatchObject({ mode: 0o100000 | Number.parseInt(name, 8), uid: 1000, gid: 1000 });
     expect(lstatSync(top('files', 'bin/hard')).ino).toBe(lstatSync(top('files', 'bin/tool')).ino);
     expect(readlinkSync(top('files', 'bin/soft'))).toBe('/etc/../bin/tool');
     expect(lstatSync(top('files', 'bin/soft')).uid).toBe(7);
