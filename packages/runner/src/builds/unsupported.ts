@@ -13,7 +13,7 @@ const EXPANDED = new Set(['ADD', 'ARG', 'COPY', 'ENV', 'EXPOSE', 'FROM', 'LABEL'
 
 /** Far above what people write; the runner reads it on behalf of all. */
 export const MAX_DOCKERFILE_BYTES = 1024 ** 2;
-const MAX_BASES = 100;
+export const MAX_BASES = 100;
 
 /** One sentence a problem; none: buildah can try. @param platform `os/architecture` of this machine */
 export function problemsOf(dockerfile: Dockerfile, platform: string): string[] {
