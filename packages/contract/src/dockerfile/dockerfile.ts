@@ -19,6 +19,8 @@ export interface Dockerfile {
   readonly instructions: readonly Instruction[];
   /** Value of `# syntax=`, null without one. */
   readonly syntax: string | null;
+  /** The first line that is longer than builders take, 1-based. */
+  readonly overlong: number | null;
 }
 
 export interface Base {
@@ -33,6 +35,9 @@ const DIRECTIVE = /^#\s*([a-z]+)\s*=(.*)$/i;
 const HEREDOC = /(?:^|[^<])<<(-?)(["']?)([A-Za-z_][A-Za-z0-9_.]*)\2/g;
 /** Instructions that take heredocs. */
 const WITH_BODIES = new Set(['RUN', 'COPY', 'ADD']);
+
+/** Docker's own limit. buildah has none, but takes hours for a line of a MiB. */
+export const MAX_LINE_BYTES = 65_535;
 
 export function parseDockerfile(source: string): Dockerfile {
   const lines = source.replace(/^\uFEFF/, '').split(/\r?\n/);
@@ -63,7 +68,8 @@ export function parseDockerfile(source: string): Dockerfile {
       at++;
     }
   }
-  return { instructions, syntax: directives.get('syntax') ?? null };
+  const overlong = lines.findIndex((line) => Buffer.byteLength(line) > MAX_LINE_BYTES) + 1;
+  return { instructions, syntax: directives.get('syntax') ?? null, overlong: overlong === 0 ? null : overlong };
 }
 
 function split(text: string, line: number): Instruction | null {
@@ -106,7 +112,7 @@ export interface Stages {
   readonly bases: readonly Base[];
   /** Platforms that FROM names. */
   readonly platforms: readonly string[];
-  /** The instructions of the last stage, and of those that it goes on from. */
+  /** The instructions of the last stage, and before them those of the stages that it goes on from. */
   readonly lineage: readonly Instruction[];
 }
 
@@ -189,7 +195,7 @@ function lineageOf(stages: readonly Stage[]): Instruction[] {
   const found: Instruction[] = [];
   for (let index: number | null = stages.length - 1; index !== null && index >= 0;) {
     const stage: Stage = stages[index]!;
-    found.push(...stage.instructions);
+    found.unshift(...stage.instructions);
     index = earlierStage(stages, index, stage.base.reference, false);
   }
   return found;

@@ -3,7 +3,7 @@ import type { ListSnapshotsQuery, PaginatedSnapshots, SandboxClass, SnapshotDto,
 import type { Database, Queryable } from '../db/index.ts';
 import type { Announcement, Announcer } from '../events/index.ts';
 import { ApiError, StatusError } from '../http/index.ts';
-import { entrypointOf, runnableEntrypoint, type Image, type Images } from '../images/index.ts';
+import { entrypointOf, runnableEntrypoint, startedEntrypoint, type Image, type Images } from '../images/index.ts';
 import { LIMIT_HELP, overPerSandboxLimit, type OrganizationRules } from '../organizations/index.ts';
 import type { Regions } from '../regions/index.ts';
 import { snapshotNameProblems, type SnapshotRequest } from './create-request.ts';
@@ -86,10 +86,10 @@ export class Snapshots {
     if (!row) return { status: 400, problem: `Snapshot ${idOrName} not found. Did you add it through the Daytona Dashboard?` };
     if (!row.region_ids.includes(regionId)) return { status: 400, problem: `Snapshot ${idOrName} is not available in region ${regionId}` };
     if (row.state !== 'active' || row.image === null) return { status: 400, problem: `Snapshot ${idOrName} is ${row.state}${row.error_reason ? `: ${row.error_reason}` : ''}` };
-    const entrypoint = row.entrypoint ?? row.image_config?.entrypoint ?? null;
+    const entrypoint = row.build_info ? startedEntrypoint(row.build_info.dockerfile) : runnableEntrypoint(row.entrypoint ?? row.image_config?.entrypoint ?? null);
     return {
       snapshot: {
-        id: row.id, name: row.name, image: row.image, entrypoint: runnableEntrypoint(entrypoint), osUser: row.os_user, imageUser: shownUser(row.image_config), cpu: row.cpu,
+        id: row.id, name: row.name, image: row.image, entrypoint, osUser: row.os_user, imageUser: shownUser(row.image_config), cpu: row.cpu,
         gpu: row.gpu, memoryGiB: row.memory_gib, diskGiB: row.disk_gib, sandboxClass: row.sandbox_class as SandboxClass,
       },
     };

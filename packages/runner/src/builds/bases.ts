@@ -4,7 +4,7 @@ import { MakeFailed, type Images, type MakeContext, type Maker, type SourceOf } 
 import { RegistryError, parseReference, sameHost } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { BaseImage } from './base-store.ts';
-import { MAX_BASES, withoutLink } from './unsupported.ts';
+import { MAX_BASES, asBuildahReads } from './unsupported.ts';
 
 export interface BaseParts {
   readonly images: Pick<Images, 'put' | 'settled' | 'find'>;
@@ -40,7 +40,7 @@ function basesOf(dockerfile: Dockerfile, platform: string): readonly Base[] {
 }
 
 /** The instructions as they will be run: those of a base come right after the FROM that names it, and are on its line. */
-function withTriggers({ syntax, instructions }: Dockerfile, bases: readonly BaseImage[]): Dockerfile {
+function withTriggers({ instructions, ...rest }: Dockerfile, bases: readonly BaseImage[]): Dockerfile {
   const triggers = new Map(bases.map(({ written, config }) => [written, parseDockerfile((config.forBuilds?.onBuild ?? []).join('\n')).instructions]));
   const whole: Instruction[] = [];
   for (const instruction of instructions) {
@@ -49,7 +49,7 @@ function withTriggers({ syntax, instructions }: Dockerfile, bases: readonly Base
     for (const trigger of triggers.get(namedBy(instruction)) ?? []) whole.push({ ...trigger, line: instruction.line });
     if (whole.length > MAX_INSTRUCTIONS) break; // more than is looked at
   }
-  return { syntax, instructions: whole };
+  return { ...rest, instructions: whole };
 }
 
 async function obtain(parts: BaseParts, source: SourceOf<'build'>, wanted: readonly Base[], bases: BaseImage[], context: MakeContext): Promise<void> {
@@ -64,13 +64,13 @@ async function obtain(parts: BaseParts, source: SourceOf<'build'>, wanted: reado
     const own = localName(source, reference);
     const image = own === null ? await pulled(parts, source, reference, line, { ...context, progress: ({ fraction, text }) => progress(fraction, `${reference}: ${text}`) })
       : await local(parts, reference, own, line, context);
-    bases.push({ ...image, config: withoutLinks(image.config), reference, written });
+    bases.push({ ...image, config: asRead(image.config), reference, written });
   }
 }
 
-/** See withoutLink. */
-function withoutLinks(config: BaseImage['config']): BaseImage['config'] {
-  const onBuild = config.forBuilds?.onBuild?.map((trigger) => withoutLink(trigger, parseDockerfile(trigger)));
+/** See asBuildahReads. */
+function asRead(config: BaseImage['config']): BaseImage['config'] {
+  const onBuild = config.forBuilds?.onBuild?.map((trigger) => asBuildahReads(trigger, parseDockerfile(trigger)));
   return onBuild === undefined ? config : { ...config, forBuilds: { ...config.forBuilds, onBuild } };
 }
 

@@ -8,7 +8,7 @@ const INSTRUCTION_CHARACTERS = 120;
 
 const STEP = /^(?:\[(\d+)\/(\d+)\] )?STEP (\d+)\/(\d+): (.*)$/;
 /** Ids of intermediate images, and what the result is called inside. */
-const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/result:latest|[0-9a-f]{64})$/;
+const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/(?:result:latest|base:[0-9a-f]+)|[0-9a-f]{64})$/;
 /** What buildah complains of besides, cleaning up for one: no reason of a failure. */
 const LOGGED = /^time="[^"]*" level=[a-z]+ msg="/;
 const ERROR = /^Error: (.*)$/s;

@@ -14,7 +14,7 @@ import { BuildCaches, type CacheParts } from './cache.ts';
 import { fetchContexts } from './contexts.ts';
 import { DiskFull, takeResult } from './result.ts';
 import { Turns } from './turns.ts';
-import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, withoutLink } from './unsupported.ts';
+import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, asBuildahReads } from './unsupported.ts';
 
 export interface BuilderParts extends BuildSandboxParts, BaseParts, CacheParts {
   readonly sandboxes: BuildSandboxParts['sandboxes'];
@@ -81,7 +81,7 @@ export class Builder implements Maker<'build'> {
     if (triggered.length > 0) throw new MakeFailed(`This Dockerfile cannot be built with what its base image adds to it (ONBUILD): ${triggered.join('; ')}`);
     const setsWorkDir = stagesOf(whole, PLATFORM).lineage.some(({ name }) => name === 'WORKDIR');
     context.progress({ fraction: STEPS.from, text: 'Waiting for other builds' });
-    return this.#turns.run(source.organizationId, context.signal, () => this.#build({ source, text: withoutLink(source.dockerfile, dockerfile), bases, setsWorkDir }, context));
+    return this.#turns.run(source.organizationId, context.signal, () => this.#build({ source, text: asBuildahReads(source.dockerfile, dockerfile), bases, setsWorkDir }, context));
   }
 
   async #build(work: Work, context: MakeContext): Promise<MadeImage> {
