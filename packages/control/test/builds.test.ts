@@ -161,6 +161,22 @@ describe('a sandbox', () => {
     await until(async () => (await plane.state(body.id)) === 'destroyed', 'it is gone');
   });
 
+  test('whose build failed a week ago goes by itself, and no sooner', async () => {
+    const failed = await Promise.all([sandbox(dockerfile()), sandbox(dockerfile())]);
+    for (const { body } of failed) {
+      plane.runner.settle(await buildOf(body.buildInfo.dockerfileContent), { state: 'failed', reason: 'no' });
+      await until(async () => (await plane.state(body.id)) === 'build_failed', 'it failed');
+    }
+    const [old, younger] = failed.map(({ body }) => body.id as string) as [string, string];
+    for (const [id, hours] of [[old, 7 * 24 + 1], [younger, 7 * 24 - 1]] as const) {
+      await plane.context.db.run({ text: `update sandboxes set state_changed_at = now() - $2 * interval '1 hour' where id = $1`, values: [id, hours] });
+    }
+    // Any change of an interval makes the clocks look at once.
+    await plane.call('POST', `/api/sandbox/${(await plane.create()).id}/autostop/15`);
+    await until(async () => (await plane.state(old)) === 'destroyed', 'it is gone');
+    expect(await plane.state(younger)).toBe('build_failed');
+  });
+
   test('that is deleted while it is built ends the build', async () => {
     const text = dockerfile();
     const { body } = await sandbox(text);
@@ -223,9 +239,9 @@ describe('the log of a build', () => {
     await sleep(300);
     await plane.runner.kill();
     plane.runner.images = plane.runner.images.filter((image) => image.name !== name);
+    plane.runner.logs.set(name, 'second\n');
     await plane.runner.start();
     await until(() => plane.runner.count(`PUT ${name}`) === 2, 'it is built again');
-    plane.runner.logs.set(name, 'second\n');
     await sleep(300);
     plane.runner.settle(name, { state: 'ready' });
     expect((await following).text).toMatch(/first\n[^]*second\n$/);
