@@ -46,6 +46,9 @@ const MAX_SIZE = 2 ** 48;
 
 export const CONFIG_LIMIT = 8 * 1024 ** 2;
 
+/** The variant that every processor of the architecture is. */
+const PLAIN: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8' };
+
 type Json = Readonly<Record<string, unknown>>;
 
 /** @returns a manifest, or the descriptor of the one in a list that is for the platform */
@@ -86,11 +89,15 @@ export function parseConfig(body: Buffer, manifest: Manifest, who: string, platf
 function choose(entries: readonly unknown[], who: string, platform: Platform): Descriptor {
   if (entries.length > MAX_ENTRIES) throw new RegistryError('invalid', `${who} is a list of more than ${MAX_ENTRIES} manifests`);
   const offered: string[] = [];
+  const fitting: Array<{ readonly entry: unknown; readonly plain: boolean }> = [];
   for (const entry of entries) {
     const { os, architecture, variant } = ((entry as Json | null)?.['platform'] ?? {}) as Json;
-    if (os === platform.os && architecture === platform.architecture) return descriptor(entry, who);
-    if (typeof os === 'string' && os !== 'unknown') offered.push([os, architecture, variant].filter((part) => typeof part === 'string').join('/'));
+    if (os === platform.os && architecture === platform.architecture) fitting.push({ entry, plain: typeof variant !== 'string' || ['', PLAIN[platform.architecture]].includes(variant) });
+    else if (typeof os === 'string' && os !== 'unknown') offered.push([os, architecture, variant].filter((part) => typeof part === 'string').join('/'));
   }
+  // Those for some processors only come last: this machine's need not be one of them.
+  const [first = null] = [...fitting.filter(({ plain }) => plain), ...fitting];
+  if (first !== null) return descriptor(first.entry, who);
   // A list with one entry that says nothing of platforms is that entry.
   const [only] = entries;
   if (entries.length === 1 && (only as Json | null)?.['platform'] === undefined) return descriptor(only, who);
