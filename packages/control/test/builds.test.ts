@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BuildLogUrls } from '../src/snapshots/index.ts';
+import { secondOrganization } from './second-organization.ts';
 import { ADMIN_KEY, startTestDatabase, type TestDatabase } from './support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
 import { ordered, snapshotState, untilSnapshot } from './images-support.ts';
@@ -104,6 +105,41 @@ describe('a snapshot', () => {
     await plane.call('DELETE', '/api/snapshots/c2');
     await until(() => plane.runner.count(`DELETE ${name}`) > 0, 'the build is cancelled', 15_000);
     await until(async () => (await plane.context.images.get(name)) === null, 'nothing is left of it');
+  });
+
+  test('may be of a Dockerfile that begins with a byte order mark', async () => {
+    expect((await snapshot('marked', `\uFEFF${dockerfile()}`)).status).toBe(200);
+  });
+
+  test('is not shared with another organization', async () => {
+    const other = await secondOrganization(plane.config.databaseUrl!);
+    const text = dockerfile();
+    await snapshot('own', text);
+    const own = await buildOf(text);
+    plane.runner.settle(own, { state: 'ready' });
+    await untilSnapshot(plane, 'own', 'active');
+    const reply = await plane.call('POST', '/api/snapshots', { name: 'theirs', buildInfo: { dockerfileContent: text } }, other.key);
+    expect(reply.body.state).toBe('building');
+    await until(async () => (await buildOf(text)) !== own, 'a build of their own');
+    expect(plane.runner.sources.get(await buildOf(text))).toMatchObject({ organizationId: other.id });
+    expect((await plane.call('GET', '/api/snapshots/own/build-logs', undefined, other.key)).status).toBe(404);
+  });
+
+  test('that is wanted again while the build that nobody wanted is on its way out is a new build', async () => {
+    const text = dockerfile();
+    await snapshot('again', text);
+    const first = await buildOf(text);
+    // Past the moment in which a build waits for whoever asked for it.
+    await plane.context.db.run({ text: `update images set last_used_at = now() - interval '1 minute' where name = $1`, values: [first] });
+    plane.runner.delayMs['DELETE'] = 1_000;
+    await plane.call('DELETE', '/api/snapshots/again');
+    await until(() => plane.runner.count(`DELETE ${first}`) > 0, 'it is being removed');
+    expect((await snapshot('again', text)).body.state).toBe('building');
+    await until(async () => (await buildOf(text)) !== first, 'another build');
+    plane.runner.delayMs['DELETE'] = 0;
+    plane.runner.settle(await buildOf(text), { state: 'ready' });
+    await untilSnapshot(plane, 'again', 'active');
+    await until(async () => (await plane.context.images.get(first)) === null, 'nothing is left of the first');
   });
 
   test('with a context that nobody uploaded fails at once; with one that is there gets its address', async () => {
