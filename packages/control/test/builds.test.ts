@@ -78,6 +78,14 @@ describe('a snapshot', () => {
     await until(async () => (await buildOf(text)) !== first, 'another build');
   });
 
+  test('that fails with a reason no database can hold is over nevertheless', async () => {
+    const text = dockerfile();
+    await snapshot('nul', text);
+    plane.runner.settle(await buildOf(text), { state: 'failed', reason: 'printed a\0b' });
+    await untilSnapshot(plane, 'nul', 'build_failed');
+    expect((await plane.call('GET', '/api/snapshots/nul')).body.errorReason).toBe('printed a\uFFFDb');
+  });
+
   test('of two identical requests at once is built once, and once more only after a day', async () => {
     const text = dockerfile();
     const replies = await Promise.all(['one', 'two', 'three'].map((name) => snapshot(name, text)));
