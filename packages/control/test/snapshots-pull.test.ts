@@ -44,6 +44,15 @@ test('pending, pulling, active: the digest is what the runner pulls, with the co
   expect(plane.runner.sandboxes.get(other.id)?.spec.user).toBe('root');
 });
 
+test('an image whose configuration no database can hold is active nevertheless', async () => {
+  published(plane, 'odd:1', 77);
+  await plane.call('POST', '/api/snapshots', { name: 'odd', imageName: 'odd:1' });
+  await until(() => plane.runner.sources.has(image(77)), 'it is ordered');
+  ready(77, { config: { entrypoint: ['a\0b', '\ud800x'], cmd: null, workDir: '/\udc00', user: null } });
+  await untilSnapshot(plane, 'odd', 'active');
+  expect((await plane.call('GET', '/api/snapshots/odd')).body.entrypoint).toEqual(['a\uFFFDb', '\uFFFDx']);
+});
+
 test('an image that is used is kept; the last one to go takes it along', async () => {
   published(plane, 'debian:13', 2);
   await create({ name: 'a', imageName: 'debian:13' });
