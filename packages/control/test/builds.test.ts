@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BuildLogUrls } from '../src/snapshots/index.ts';
+import { secondOrganization } from './second-organization.ts';
 import { ADMIN_KEY, startTestDatabase, type TestDatabase } from './support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
 import { ordered, snapshotState, untilSnapshot } from './images-support.ts';
@@ -77,6 +78,14 @@ describe('a snapshot', () => {
     await until(async () => (await buildOf(text)) !== first, 'another build');
   });
 
+  test('that fails with a reason no database can hold is over nevertheless', async () => {
+    const text = dockerfile();
+    await snapshot('nul', text);
+    plane.runner.settle(await buildOf(text), { state: 'failed', reason: 'printed a\0b' });
+    await untilSnapshot(plane, 'nul', 'build_failed');
+    expect((await plane.call('GET', '/api/snapshots/nul')).body.errorReason).toBe('printed a\uFFFDb');
+  });
+
   test('of two identical requests at once is built once, and once more only after a day', async () => {
     const text = dockerfile();
     const replies = await Promise.all(['one', 'two', 'three'].map((name) => snapshot(name, text)));
@@ -104,6 +113,41 @@ describe('a snapshot', () => {
     await plane.call('DELETE', '/api/snapshots/c2');
     await until(() => plane.runner.count(`DELETE ${name}`) > 0, 'the build is cancelled', 15_000);
     await until(async () => (await plane.context.images.get(name)) === null, 'nothing is left of it');
+  });
+
+  test('may be of a Dockerfile that begins with a byte order mark', async () => {
+    expect((await snapshot('marked', `\uFEFF${dockerfile()}`)).status).toBe(200);
+  });
+
+  test('is not shared with another organization', async () => {
+    const other = await secondOrganization(plane.config.databaseUrl!);
+    const text = dockerfile();
+    await snapshot('own', text);
+    const own = await buildOf(text);
+    plane.runner.settle(own, { state: 'ready' });
+    await untilSnapshot(plane, 'own', 'active');
+    const reply = await plane.call('POST', '/api/snapshots', { name: 'theirs', buildInfo: { dockerfileContent: text } }, other.key);
+    expect(reply.body.state).toBe('building');
+    await until(async () => (await buildOf(text)) !== own, 'a build of their own');
+    expect(plane.runner.sources.get(await buildOf(text))).toMatchObject({ organizationId: other.id });
+    expect((await plane.call('GET', '/api/snapshots/own/build-logs', undefined, other.key)).status).toBe(404);
+  });
+
+  test('that is wanted again while the build that nobody wanted is on its way out is a new build', async () => {
+    const text = dockerfile();
+    await snapshot('again', text);
+    const first = await buildOf(text);
+    // Past the moment in which a build waits for whoever asked for it.
+    await plane.context.db.run({ text: `update images set last_used_at = now() - interval '1 minute' where name = $1`, values: [first] });
+    plane.runner.delayMs['DELETE'] = 1_000;
+    await plane.call('DELETE', '/api/snapshots/again');
+    await until(() => plane.runner.count(`DELETE ${first}`) > 0, 'it is being removed');
+    expect((await snapshot('again', text)).body.state).toBe('building');
+    await until(async () => (await buildOf(text)) !== first, 'another build');
+    plane.runner.delayMs['DELETE'] = 0;
+    plane.runner.settle(await buildOf(text), { state: 'ready' });
+    await untilSnapshot(plane, 'again', 'active');
+    await until(async () => (await plane.context.images.get(first)) === null, 'nothing is left of the first');
   });
 
   test('with a context that nobody uploaded fails at once; with one that is there gets its address', async () => {
@@ -159,6 +203,22 @@ describe('a sandbox', () => {
     expect((await plane.call('GET', `/api/sandbox/${body.id}`)).body.errorReason).toBe('RUN false ended with status 1');
     expect((await plane.call('DELETE', `/api/sandbox/${body.id}`)).status).toBe(200);
     await until(async () => (await plane.state(body.id)) === 'destroyed', 'it is gone');
+  });
+
+  test('whose build failed a week ago goes by itself, and no sooner', async () => {
+    const failed = await Promise.all([sandbox(dockerfile()), sandbox(dockerfile())]);
+    for (const { body } of failed) {
+      plane.runner.settle(await buildOf(body.buildInfo.dockerfileContent), { state: 'failed', reason: 'no' });
+      await until(async () => (await plane.state(body.id)) === 'build_failed', 'it failed');
+    }
+    const [old, younger] = failed.map(({ body }) => body.id as string) as [string, string];
+    for (const [id, hours] of [[old, 7 * 24 + 1], [younger, 7 * 24 - 1]] as const) {
+      await plane.context.db.run({ text: `update sandboxes set state_changed_at = now() - $2 * interval '1 hour' where id = $1`, values: [id, hours] });
+    }
+    // Any change of an interval makes the clocks look at once.
+    await plane.call('POST', `/api/sandbox/${(await plane.create()).id}/autostop/15`);
+    await until(async () => (await plane.state(old)) === 'destroyed', 'it is gone');
+    expect(await plane.state(younger)).toBe('build_failed');
   });
 
   test('that is deleted while it is built ends the build', async () => {
@@ -223,9 +283,9 @@ describe('the log of a build', () => {
     await sleep(300);
     await plane.runner.kill();
     plane.runner.images = plane.runner.images.filter((image) => image.name !== name);
+    plane.runner.logs.set(name, 'second\n');
     await plane.runner.start();
     await until(() => plane.runner.count(`PUT ${name}`) === 2, 'it is built again');
-    plane.runner.logs.set(name, 'second\n');
     await sleep(300);
     plane.runner.settle(name, { state: 'ready' });
     expect((await following).text).toMatch(/first\n[^]*second\n$/);

@@ -1,6 +1,6 @@
 import { SNAPSHOT_STATES } from '@paddock/contract';
 import { expect, test } from 'vitest';
-import { basesOf, entrypointOf, hostOf, imageNameProblem, isSnapshotName, localBases, runnableEntrypoint } from '../src/images/references.ts';
+import { basesOf, entrypointOf, hostOf, imageNameProblem, isSnapshotName, localBases, runnableEntrypoint, startedEntrypoint } from '../src/images/references.ts';
 import { buildHash } from '../src/images/image.ts';
 import { IMAGE_MOVES, IMAGE_STATES, UNSETTLED, type ImageTrigger } from '../src/images/states.ts';
 import { COUNTED, FOLLOWING, SNAPSHOT_MOVES, stateOfImage, type SnapshotTrigger } from '../src/snapshots/states.ts';
@@ -59,6 +59,13 @@ test('what a Dockerfile says of its bases and its entrypoint', () => {
   expect(entrypointOf('FROM a\nENTRYPOINT ["x"]\nentrypoint ["y", "z"]')).toEqual(['y', 'z']);
   expect(entrypointOf('FROM a\nENTRYPOINT run me')).toEqual(['run me']);
   expect(entrypointOf('FROM a\nENTRYPOINT [1]')).toEqual(['[1]']);
+  expect(entrypointOf('FROM a\r\nENTRYPOINT ["x", \\\r\n  # why\r\n  "y"]\r\n')).toEqual(['x', 'y']);
+  expect(entrypointOf('FROM a AS one\nENTRYPOINT ["x"]\nFROM b\nCOPY --from=one / /')).toEqual(['sleep', 'infinity']);
+  expect(entrypointOf('FROM a AS one\nENTRYPOINT ["x"]\nFROM one\nRUN true')).toEqual(['x']);
+  expect(startedEntrypoint('FROM a\nENTRYPOINT ["x", "y z"]')).toEqual(['x', 'y z']);
+  expect(startedEntrypoint('FROM a\nENTRYPOINT run me')).toEqual(['/bin/sh', '-c', 'run me']);
+  expect(startedEntrypoint('FROM a\nSHELL ["/bin/bash", "-c"]\nENTRYPOINT run me')).toEqual(['/bin/bash', '-c', 'run me']);
+  expect([startedEntrypoint('FROM a'), startedEntrypoint('FROM a\nENTRYPOINT []'), startedEntrypoint('FROM a\nENTRYPOINT ["sleep", "infinity"]')]).toEqual([null, null, null]);
   expect(runnableEntrypoint(['sleep', 'infinity'])).toBeNull();
   expect(runnableEntrypoint(['x'])).toEqual(['x']);
 });

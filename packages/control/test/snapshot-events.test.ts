@@ -2,7 +2,7 @@ import { SnapshotDto } from '@paddock/contract';
 import { io, type Socket } from 'socket.io-client';
 import { Check } from 'typebox/value';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { imageOf, published, untilSnapshot } from './images-support.ts';
+import { imageOf, ordered, published, untilSnapshot } from './images-support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
 import { ADMIN_KEY, startTestDatabase, type TestDatabase } from './support.ts';
 
@@ -43,6 +43,30 @@ test('the whole life of a snapshot is told, in order and with its DTO', async ()
     expect(snapshot).toMatchObject({ id, name: 'told' });
     expect(Check(SnapshotDto, snapshot)).toBe(true);
   }
+});
+
+test('failures are told with their reasons, also of a build and of a pull', async () => {
+  heard.length = 0;
+  const build = (await plane.call('POST', '/api/snapshots', { name: 'unbuilt', buildInfo: { dockerfileContent: 'FROM a:1\nRUN false' } })).body;
+  await until(() => ordered(plane, 'build').length > 0, 'the build is ordered');
+  plane.runner.settle(ordered(plane, 'build')[0]!, { state: 'failed', reason: 'Step 2/2 failed' });
+  await untilSnapshot(plane, 'unbuilt', 'build_failed');
+  await plane.call('POST', '/api/snapshots', { name: 'unknown', imageName: 'nobody/knows:1' });
+  await untilSnapshot(plane, 'unknown', 'error');
+  published(plane, 'pulled:1', 3);
+  await plane.call('POST', '/api/snapshots', { name: 'unpulled', imageName: 'pulled:1' });
+  await until(() => plane.runner.sources.has(imageOf(3)), 'it is ordered');
+  plane.runner.settle(imageOf(3), { state: 'failed', reason: 'A layer of the image cannot be used' });
+  await untilSnapshot(plane, 'unpulled', 'error');
+  const told = (name: string) => heard.filter(({ payload }) => (payload.snapshot ?? payload).name === name)
+    .map(({ event, payload }) => [event, payload.oldState ?? null, payload.newState ?? payload.state, (payload.snapshot ?? payload).errorReason]);
+  await until(() => told('unpulled').length === 3, 'the end is heard');
+  expect(told('unbuilt')).toEqual([['snapshot.created', null, 'building', null], ['snapshot.state.updated', 'building', 'build_failed', 'Step 2/2 failed']]);
+  expect(told('unknown')).toEqual([['snapshot.created', null, 'pending', null], ['snapshot.state.updated', 'pending', 'error', expect.stringContaining('IMAGE_NOT_FOUND')]]);
+  expect(told('unpulled')).toEqual([
+    ['snapshot.created', null, 'pending', null], ['snapshot.state.updated', 'pending', 'pulling', null], ['snapshot.state.updated', 'pulling', 'error', 'A layer of the image cannot be used'],
+  ]);
+  expect(heard.find(({ payload }) => payload.newState === 'build_failed')?.payload.snapshot).toMatchObject({ id: build.id, state: 'build_failed' });
 });
 
 test('what a dead process did not send is sent by the next one, although the snapshot is gone', async () => {

@@ -126,6 +126,27 @@ describe('failures', () => {
     await until(() => plane.runner.sources.has(image(7)), 'it is ordered');
     ready(7, { sizeBytes: 30 * 1024 ** 3 });
     await untilSnapshot(plane, 'bomb', 'error');
+    // Neither does it take up room, nor is it less large for who asks again.
+    await until(async () => (await plane.context.images.get(image(7))) === null, 'the image is gone');
+    await create({ name: 'bomb-again', imageName: 'bomb:1' });
+    await until(() => plane.runner.count(`PUT ${image(7)}`) === 2, 'it is ordered again');
+    ready(7, { sizeBytes: 30 * 1024 ** 3 });
+    await untilSnapshot(plane, 'bomb-again', 'error');
+  });
+
+  test('too large although it is there already, for a sandbox say', async () => {
+    const buildInfo = { dockerfileContent: 'FROM large:1\nRUN true' };
+    const sandbox = (await plane.call('POST', '/api/sandbox', { buildInfo })).body;
+    await until(() => ordered(plane, 'build').length > 0, 'the build is ordered');
+    const [name = ''] = ordered(plane, 'build');
+    plane.runner.settle(name, { state: 'ready', sizeBytes: 21 * 1024 ** 3 });
+    await until(async () => (await plane.state(sandbox.id)) === 'started', 'the sandbox is started');
+    expect((await create({ name: 'built-large', buildInfo })).body).toMatchObject({ state: 'error', errorReason: 'Snapshot size (21.00GB) exceeds maximum allowed size of 20GB' });
+    await plane.call('DELETE', '/api/snapshots/built-large');
+    await plane.call('DELETE', `/api/sandbox/${sandbox.id}`);
+    await plane.context.db.run({ text: `update images set last_used_at = now() - interval '1 minute' where name = $1`, values: [name] });
+    plane.context.images.collect();
+    await until(async () => (await plane.context.images.get(name)) === null, 'nobody keeps it for a day');
   });
 });
 
@@ -260,4 +281,13 @@ test('whoever claims the digest of somebody else\'s image has an image of its ow
   plane.runner.settle(image(20), { state: 'ready' });
   await untilSnapshot(plane, 'honest', 'active');
   await untilSnapshot(plane, 'evil', 'error');
+});
+
+test('an image whose configuration no database can hold is active nevertheless', async () => {
+  published(plane, 'odd:1', 77);
+  await plane.call('POST', '/api/snapshots', { name: 'odd', imageName: 'odd:1' });
+  await until(() => plane.runner.sources.has(image(77)), 'it is ordered');
+  ready(77, { config: { entrypoint: ['a\0b', '\ud800x'], cmd: null, workDir: '/\udc00', user: null } });
+  await untilSnapshot(plane, 'odd', 'active');
+  expect((await plane.call('GET', '/api/snapshots/odd')).body.entrypoint).toEqual(['a\uFFFDb', '\uFFFDx']);
 });

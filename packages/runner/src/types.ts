@@ -1,4 +1,5 @@
 import type { NetworkPolicy } from '@paddock/contract';
+import type { WrittenConfig } from './registry-client/index.ts';
 
 /** What the engine asks of storage, images and network. Each part is its own folder and implements one of these. */
 
@@ -112,14 +113,7 @@ export interface Image {
   readonly config: ImageConfig;
 }
 
-export interface ImageConfig {
-  readonly env: readonly string[];
-  readonly workDir: string | null;
-  readonly entrypoint: readonly string[] | null;
-  readonly cmd: readonly string[] | null;
-  /** `USER` as written: name or id, with `:group` or without. */
-  readonly user: string | null;
-  readonly labels: Readonly<Record<string, string>>;
+export interface ImageConfig extends WrittenConfig {
   /** /etc/passwd of the image, by name: the engine turns SandboxSpec.user into ids without running anything. */
   readonly users: Readonly<Record<string, Omit<ImageUser, 'name'>>>;
   /** /etc/group: name → id. */

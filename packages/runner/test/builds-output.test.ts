@@ -30,6 +30,13 @@ describe('the output of a build', () => {
     expect(read('STEP 1/1: FROM a\nError: x\nlast words').output.reason(137)).toBe('Step 1/1 `FROM a` failed: Error: x\nlast words');
   });
 
+  it('gives a reason in plain text, whatever was meant for a terminal', () => {
+    const said = '\x1b[1;31mERROR\x1b[0m: no\x00thing \x1b]0;title\x07here\n10%\r50%\r100%\r\x1b(Bdone\ttwice\r';
+    expect(read(`STEP 1/1: RUN x\n${said}\nError: building at STEP "RUN x": while running runtime: exit status 1\n`).output.reason(1)).toBe(
+      'Step 1/1 `RUN x` failed with exit code 1: ERROR: nothing here\ndone\ttwice',
+    );
+  });
+
   it('keeps no more than the end of it for the reason', () => {
     const { output } = read(`STEP 1/1: RUN ${'x'.repeat(500)}\n${'line\n'.repeat(10_000)}${'y'.repeat(100_000)}\nError: building at STEP "RUN": exit status 1\n`);
     expect(output.reason(1).length).toBeLessThan(2_000);

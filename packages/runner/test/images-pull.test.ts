@@ -1,7 +1,7 @@
 import { lstatSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { zstdCompressSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { getXattr } from '../src/sys/index.ts';
 import { ImageBed, MemoryRegistry, imageOf, tarOf } from './image-bed.ts';
@@ -77,7 +77,7 @@ describe('an image pulled from a registry', () => {
     await bed.disks.destroy('box');
   });
 
-  it('takes layers in gzip, zstd of several frames, and plain', async () => {
+  it('takes layers in gzip, also of several members as for lazy pulling, zstd of several frames, and plain', async () => {
     const tar = tarOf([{ name: 'big', data: Buffer.alloc(3_000_000, 'abc') }, { name: 'end', data: 'here' }]);
     const skippable = Buffer.concat([Buffer.from('502a4d1805000000', 'hex'), Buffer.alloc(5)]);
     const frames = Buffer.concat([zstdCompressSync(tar.subarray(0, 1_000_003)), skippable, zstdCompressSync(tar.subarray(1_000_003)), skippable]);
@@ -85,6 +85,7 @@ describe('an image pulled from a registry', () => {
       zstd: imageOf([tar], { compress: () => frames, layerType: 'application/vnd.oci.image.layer.v1.tar+zstd' }),
       plain: imageOf([Buffer.concat([tar, Buffer.alloc(512)])], { compress: (bytes) => bytes, layerType: 'application/vnd.oci.image.layer.v1.tar' }),
       gzip: imageOf([Buffer.concat([tar, Buffer.alloc(1024)])]),
+      members: imageOf([tar], { compress: () => Buffer.concat([tar.subarray(0, 700_001), tar.subarray(700_001), Buffer.alloc(0)].map((part) => gzipSync(part, { level: 0 }))) }),
     };
     for (const [kind, image] of Object.entries(kinds)) {
       expect(await bed.pull(kind, registry.add(kind, image)), kind).toMatchObject({ state: 'ready', sizeBytes: 3_000_004 });

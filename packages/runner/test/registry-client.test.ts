@@ -34,7 +34,7 @@ describe('a registry client', () => {
 
   it('finds manifest and configuration, and says the reference by digest', async () => {
     const found = await client(tool()).resolve();
-    expect(found).toMatchObject({ reference: `${registry.host}/team/tool@${image.digest}`, digest: image.digest, document: { env: ['A=1'], diffIds: image.diffIds } });
+    expect(found).toMatchObject({ reference: `${registry.host}/team/tool@${image.digest}`, digest: image.digest, document: { config: { env: ['A=1'] }, diffIds: image.diffIds } });
     expect(await client(found.reference).inspect()).toEqual({ reference: found.reference, digest: image.digest, sizeBytes: found.sizeBytes });
   });
 

@@ -19,6 +19,8 @@ export interface Dockerfile {
   readonly instructions: readonly Instruction[];
   /** Value of `# syntax=`, null without one. */
   readonly syntax: string | null;
+  /** The first line that is longer than builders take, 1-based. */
+  readonly overlong: number | null;
 }
 
 export interface Base {
@@ -33,6 +35,9 @@ const DIRECTIVE = /^#\s*([a-z]+)\s*=(.*)$/i;
 const HEREDOC = /(?:^|[^<])<<(-?)(["']?)([A-Za-z_][A-Za-z0-9_.]*)\2/g;
 /** Instructions that take heredocs. */
 const WITH_BODIES = new Set(['RUN', 'COPY', 'ADD']);
+
+/** Docker's own limit. buildah has none, but takes hours for a line of a MiB. */
+export const MAX_LINE_BYTES = 65_535;
 
 export function parseDockerfile(source: string): Dockerfile {
   const lines = source.replace(/^\uFEFF/, '').split(/\r?\n/);
@@ -63,7 +68,8 @@ export function parseDockerfile(source: string): Dockerfile {
       at++;
     }
   }
-  return { instructions, syntax: directives.get('syntax') ?? null };
+  const overlong = lines.findIndex((line) => Buffer.byteLength(line) > MAX_LINE_BYTES) + 1;
+  return { instructions, syntax: directives.get('syntax') ?? null, overlong: overlong === 0 ? null : overlong };
 }
 
 function split(text: string, line: number): Instruction | null {
@@ -85,6 +91,11 @@ export function flag(instruction: Instruction, name: string): string | null {
   return null;
 }
 
+/** The base that a FROM names, as it is written. */
+export function namedBy({ text }: Instruction): string {
+  return text.split(/\s+/, 1)[0]!.replace(/^(["'])(.*)\1$/, '$2');
+}
+
 interface Stage {
   readonly base: Base;
   /** Lower case. */
@@ -92,6 +103,8 @@ interface Stage {
   readonly platform: string | null;
   /** What COPY --from and RUN --mount name. */
   readonly sources: Base[];
+  /** From its FROM on. */
+  readonly instructions: Instruction[];
 }
 
 export interface Stages {
@@ -99,6 +112,8 @@ export interface Stages {
   readonly bases: readonly Base[];
   /** Platforms that FROM names. */
   readonly platforms: readonly string[];
+  /** The instructions of the last stage, and before them those of the stages that it goes on from. */
+  readonly lineage: readonly Instruction[];
 }
 
 /** Far above what people write. Stages are looked up by walking back, one calls for the next, so both time and depth need a bound. */
@@ -125,14 +140,15 @@ export function stagesOf({ instructions }: Dockerfile, platform: string): Stages
     if (instruction.name === 'ARG' && stage === undefined) {
       for (const [name, value] of assignments(instruction.text)) args.set(name, expand(value, args));
     } else if (instruction.name === 'FROM') {
-      const [from = '', as, name] = instruction.text.split(/\s+/);
-      const written = from.replace(/^(["'])(.*)\1$/, '$2');
+      const [, as, name] = instruction.text.split(/\s+/);
+      const written = namedBy(instruction);
       const wanted = flag(instruction, 'platform');
       stages.push({
         base: { reference: expand(written, args), written, line },
         name: as?.toLowerCase() === 'as' && name !== undefined ? name.toLowerCase() : null,
         platform: wanted === null ? null : expand(wanted, args),
         sources: [],
+        instructions: [],
       });
     } else if (stage !== undefined && (instruction.name === 'COPY' || instruction.name === 'ADD')) {
       const from = flag(instruction, 'from');
@@ -143,8 +159,9 @@ export function stagesOf({ instructions }: Dockerfile, platform: string): Stages
         if (from !== undefined) stage.sources.push({ reference: expand(from, args), written: from, line });
       }
     }
+    stages.at(-1)?.instructions.push(instruction);
   }
-  return { bases: needed(stages), platforms: stages.flatMap((stage) => stage.platform ?? []) };
+  return { bases: needed(stages), platforms: stages.flatMap((stage) => stage.platform ?? []), lineage: lineageOf(stages) };
 }
 
 /** `NAME=value NAME2 …`; one without a value is left out. Looking behind keeps a long word from being read from each of its letters. */
@@ -172,6 +189,16 @@ function needed(stages: readonly Stage[]): Base[] {
   };
   visit(stages.length - 1);
   return [...bases.values()];
+}
+
+function lineageOf(stages: readonly Stage[]): Instruction[] {
+  const found: Instruction[] = [];
+  for (let index: number | null = stages.length - 1; index !== null && index >= 0;) {
+    const stage: Stage = stages[index]!;
+    found.unshift(...stage.instructions);
+    index = earlierStage(stages, index, stage.base.reference, false);
+  }
+  return found;
 }
 
 function earlierStage(stages: readonly Stage[], before: number, reference: string, byNumber: boolean): number | null {

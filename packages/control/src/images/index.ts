@@ -3,5 +3,5 @@ export { buildReference, type BuildRequest, type Image } from './image.ts';
 export { followLog } from './log.ts';
 export { Images } from './images.ts';
 export { ImageReconciler, type ImageReconcilerDeps } from './reconciler.ts';
-export { entrypointOf, hostOf, IDLE_ENTRYPOINT, imageNameProblem, isSnapshotName, runnableEntrypoint } from './references.ts';
+export { entrypointOf, hostOf, IDLE_ENTRYPOINT, imageNameProblem, isSnapshotName, runnableEntrypoint, startedEntrypoint } from './references.ts';
 export type { BuildContexts, RegistryCredentials } from './sources.ts';

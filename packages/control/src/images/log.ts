@@ -20,7 +20,7 @@ export interface LogDeps {
  * that restarts meanwhile makes the image anew, and so does the log begin anew.
  */
 export async function* followLog({ images, runner }: LogDeps, name: string, follow: boolean, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const giveUpAt = Date.now() + PATIENCE_MS;
+  let giveUpAt = Date.now() + PATIENCE_MS;
   let printed = false;
   while (!signal.aborted && Date.now() < giveUpAt) {
     const log = await runner.imageLog(name, follow, signal);
@@ -36,6 +36,7 @@ export async function* followLog({ images, runner }: LogDeps, name: string, foll
       } catch {
         // The runner went away in the middle; the image's row says whether there will be more.
       }
+      giveUpAt = Date.now() + PATIENCE_MS;
     }
     const image = whole && follow ? await outcome(images, name, signal) : await images.get(name);
     if (!image || image.state === 'removing') return;

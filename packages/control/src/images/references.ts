@@ -1,5 +1,5 @@
 /** References to images as people write them: `[host/]repository[:tag][@digest]`. */
-import { TooLong, parseDockerfile, stagesOf } from '@paddock/contract';
+import { TooLong, parseDockerfile, stagesOf, type Instruction } from '@paddock/contract';
 
 const DIGEST = /@sha256:[a-f0-9]{64}$/;
 /** wire: names of images and snapshots. */
@@ -58,20 +58,45 @@ export function localBases(dockerfile: string): Record<string, string> {
  * process that does nothing for ever.
  */
 export function entrypointOf(dockerfile: string): string[] {
-  const last = [...dockerfile.matchAll(/^[ \t]*ENTRYPOINT[ \t]+(.+)$/gim)].at(-1)?.[1]?.trim();
-  if (last === undefined) return [...IDLE_ENTRYPOINT];
+  const text = lastOf('ENTRYPOINT', lineageOf(dockerfile));
+  return text === null ? [...IDLE_ENTRYPOINT] : wordsOf(text) ?? [text];
+}
+
+/** What its sandboxes start: a text is for the shell. null: nothing */
+export function startedEntrypoint(dockerfile: string): readonly string[] | null {
+  const lineage = lineageOf(dockerfile);
+  const text = lastOf('ENTRYPOINT', lineage);
+  if (text === null) return null;
+  return runnableEntrypoint(wordsOf(text) ?? [...(wordsOf(lastOf('SHELL', lineage) ?? '') ?? ['/bin/sh', '-c']), text]);
+}
+
+function lineageOf(dockerfile: string): readonly Instruction[] {
   try {
-    const parsed: unknown = JSON.parse(last);
-    if (Array.isArray(parsed) && parsed.every((word) => typeof word === 'string')) return parsed;
-  } catch {
-    // the shell form
+    return stagesOf(parseDockerfile(dockerfile), BUILD_PLATFORM).lineage;
+  } catch (error) {
+    if (error instanceof TooLong) return []; // the runner refuses it, with a sentence
+    throw error;
   }
-  return [last];
+}
+
+function lastOf(name: string, instructions: readonly Instruction[]): string | null {
+  return instructions.findLast((instruction) => instruction.name === name && instruction.text !== '')?.text ?? null;
+}
+
+/** null: it is no JSON list of words. */
+function wordsOf(text: string): string[] | null {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) && parsed.every((word) => typeof word === 'string') ? parsed : null;
+  } catch {
+    return null; // the shell form
+  }
 }
 
 export const IDLE_ENTRYPOINT: readonly string[] = ['sleep', 'infinity'];
 
 /** A process that only waits for ever costs memory and changes nothing: it is not started. */
 export function runnableEntrypoint(entrypoint: readonly string[] | null): readonly string[] | null {
+  if (entrypoint?.length === 0) return null;
   return entrypoint?.join(' ') === IDLE_ENTRYPOINT.join(' ') ? null : entrypoint;
 }

@@ -4,6 +4,7 @@ import type {
   ArchiveRequest, ImageSource, InspectedImage, RegistryAuth, RestoreRequest, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, RunnerTransfer,
   ObjectAccess, RunnerVolume, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest, VolumeDriver,
 } from '@paddock/contract';
+import { parseSaid } from './parse-said.ts';
 
 /**
  * `UNAVAILABLE`: no runner answered in the time given (it restarts, or is down). `TIMEOUT`: it took the request and did not
@@ -155,7 +156,7 @@ function interpret<T>(status: number, text: string): RunnerResult<T> {
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseSaid(text);
   } catch {
     return undefined; // reported as INTERNAL by the caller, with the status
   }

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import type { RunnerEvent } from '@paddock/contract';
+import { parseSaid } from './parse-said.ts';
 
 /** First pause before the stream is opened again; doubles up to a second. */
 const RETRY_MS = 100;
@@ -33,7 +34,7 @@ export function followRunnerEvents(socketPath: string, listener: (event: RunnerE
   }
 
   function take(line: string): void {
-    const event = JSON.parse(line) as RunnerEvent;
+    const event = parseSaid(line) as RunnerEvent;
     if (event.type === 'hello') pauseMs = RETRY_MS;
     listener(event);
   }

@@ -8,7 +8,7 @@ export type Due = Sandbox & { readonly action: DueAction; readonly dueInMs: numb
 /**
  * Sandboxes whose clocks ring within the horizon, the most overdue first. wire: auto-stop counts the time since the last
  * activity of a started sandbox; auto-delete that of a stopped one (the stop itself is an activity), 0 minutes included;
- * failed ones are never deleted by it. Auto-archive counts the time stopped as well; whichever is due first wins, and an archived sandbox is never auto-deleted. The end of life (`autoDestroyAt`) counts in every state and goes before
+ * failed ones are never deleted by it, but one that could not be built goes after a week. Auto-archive counts the time stopped as well; whichever is due first wins, and an archived sandbox is never auto-deleted. The end of life (`autoDestroyAt`) counts in every state and goes before
  * a clock that rang earlier.
  */
 const due = (horizonMs: number, limit: number) => plan<Due>('sandbox-due', `
@@ -24,6 +24,8 @@ const due = (horizonMs: number, limit: number) => plan<Due>('sandbox-due', `
     union all
     select 'archive', s.last_activity_at + s.auto_archive_interval * interval '1 minute', 1
     where s.state = 'stopped' and s.desired_state = 'stopped' and s.auto_archive_interval > 0 and s.auto_delete_interval <> 0
+    union all
+    select 'destroy', s.state_changed_at + interval '7 days', 1 where s.state = 'build_failed' and s.desired_state <> 'destroyed'
     order by 3, 2 limit 1
   ) clock
   where s.state not in ('destroyed', 'destroying') and s.organization_id <> '${NO_ORGANIZATION}'

@@ -3,7 +3,7 @@ import type { PaddockConfig } from '@paddock/contract';
 import type { Logger } from 'pino';
 import type { Database } from '../db/index.ts';
 import { ApiError, StatusError } from '../http/index.ts';
-import { entrypointOf, runnableEntrypoint, type Images } from '../images/index.ts';
+import { startedEntrypoint, type Images } from '../images/index.ts';
 import { overPerSandboxLimit, type Organizations, type OrganizationRules, type ResourceAmounts } from '../organizations/index.ts';
 import type { Regions } from '../regions/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
@@ -202,7 +202,7 @@ export class Lifecycle {
     images.wake(image.name);
     const material: Material = {
       snapshot: null, buildInfo: { dockerfile, contextHashes, createdAt: new Date().toISOString() }, image: image.name,
-      entrypoint: runnableEntrypoint(entrypointOf(dockerfile)), osUser: shownUser(image.config), userGiven: false, cpu, memory: memoryGiB, disk: diskGiB,
+      entrypoint: startedEntrypoint(dockerfile), osUser: shownUser(image.config), userGiven: false, cpu, memory: memoryGiB, disk: diskGiB,
     };
     return { material, initial: image.state === 'ready' ? INITIAL : INITIAL_BUILD };
   }

@@ -18,7 +18,7 @@ export function parseBuildInfo(body: unknown): { readonly value: BuildRequest } 
   const problems = fields.problems.map((problem) => `buildInfo.${problem}`);
   if (problems.length === 0) {
     if (dockerfile === null || dockerfile.trim() === '') problems.push('buildInfo.dockerfileContent should not be empty');
-    else if (!/^[ \t]*FROM[ \t]+\S/im.test(dockerfile)) problems.push('buildInfo.dockerfileContent must have a FROM instruction');
+    else if (!/^[ \t\uFEFF]*FROM[ \t]+\S/im.test(dockerfile)) problems.push('buildInfo.dockerfileContent must have a FROM instruction');
     if (!contextHashes.every((hash) => HASH.test(hash))) problems.push('buildInfo.contextHashes must hold hashes of uploaded contexts');
   }
   return problems.length > 0 || dockerfile === null ? { problems } : { value: { dockerfile, contextHashes } };

@@ -41,7 +41,7 @@ export function parseSnapshot(body: unknown): { readonly value: SnapshotRequest 
   const build = fields.present('buildInfo') ? parseBuildInfo(fields.object('buildInfo')) : null;
 
   const { problems } = fields;
-  problems.push(...snapshotNameProblems(name));
+  if (!problems.some((problem) => problem.startsWith('name '))) problems.push(...snapshotNameProblems(name));
   if (imageName !== null) problems.push(...[imageNameProblem(imageName)].filter((problem) => problem !== null));
   if (build && 'problems' in build) problems.push(...build.problems);
   if (!isClass(sandboxClass)) problems.push(`sandboxClass must be one of the following values: ${SANDBOX_CLASSES.join(', ')}`);

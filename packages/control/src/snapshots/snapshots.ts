@@ -3,7 +3,7 @@ import type { ListSnapshotsQuery, PaginatedSnapshots, SandboxClass, SnapshotDto,
 import type { Database, Queryable } from '../db/index.ts';
 import type { Announcement, Announcer } from '../events/index.ts';
 import { ApiError, StatusError } from '../http/index.ts';
-import { entrypointOf, runnableEntrypoint, type Image, type Images } from '../images/index.ts';
+import { entrypointOf, runnableEntrypoint, startedEntrypoint, type Image, type Images } from '../images/index.ts';
 import { LIMIT_HELP, overPerSandboxLimit, type OrganizationRules } from '../organizations/index.ts';
 import type { Regions } from '../regions/index.ts';
 import { snapshotNameProblems, type SnapshotRequest } from './create-request.ts';
@@ -86,10 +86,10 @@ export class Snapshots {
     if (!row) return { status: 400, problem: `Snapshot ${idOrName} not found. Did you add it through the Daytona Dashboard?` };
     if (!row.region_ids.includes(regionId)) return { status: 400, problem: `Snapshot ${idOrName} is not available in region ${regionId}` };
     if (row.state !== 'active' || row.image === null) return { status: 400, problem: `Snapshot ${idOrName} is ${row.state}${row.error_reason ? `: ${row.error_reason}` : ''}` };
-    const entrypoint = row.entrypoint ?? row.image_config?.entrypoint ?? null;
+    const entrypoint = row.build_info ? startedEntrypoint(row.build_info.dockerfile) : runnableEntrypoint(row.entrypoint ?? row.image_config?.entrypoint ?? null);
     return {
       snapshot: {
-        id: row.id, name: row.name, image: row.image, entrypoint: runnableEntrypoint(entrypoint), osUser: row.os_user, imageUser: shownUser(row.image_config), cpu: row.cpu,
+        id: row.id, name: row.name, image: row.image, entrypoint, osUser: row.os_user, imageUser: shownUser(row.image_config), cpu: row.cpu,
         gpu: row.gpu, memoryGiB: row.memory_gib, diskGiB: row.disk_gib, sandboxClass: row.sandbox_class as SandboxClass,
       },
     };
@@ -115,7 +115,7 @@ export class Snapshots {
     const { origin } = request;
     const base = {
       id: randomUUID(), organization_id: organizationId, name: request.name, cpu: request.cpu, gpu: 0, gpu_type: null, memory_gib: request.memoryGiB,
-      disk_gib: request.diskGiB, os_user: null, sandbox_class: request.sandboxClass, region_ids: [regionId], source_sandbox_id: null, ref: null,
+      disk_gib: request.diskGiB, os_user: null, sandbox_class: request.sandboxClass, region_ids: [regionId], source_sandbox_id: null, ref: null, error_reason: null,
     };
     if (origin.kind === 'image') {
       const row = await this.#insert(rules, async () => ({
@@ -127,9 +127,10 @@ export class Snapshots {
     const { build } = origin;
     const row = await this.#insert(rules, async (tx) => {
       const image = await this.#deps.images.wantBuild(tx, organizationId, build);
+      const { state, errorReason } = standing(image, 'pending', rules.maxSnapshotSizeGiB);
       return {
-        ...base, image: image.name, image_name: null, build_info: { ...build, createdAt: new Date().toISOString() }, state: stateOfImage(image, 'pending'),
-        size_bytes: image.sizeBytes, entrypoint: entrypointOf(build.dockerfile),
+        ...base, state, error_reason: errorReason, image: image.name, image_name: null, build_info: { ...build, createdAt: new Date().toISOString() }, size_bytes: image.sizeBytes,
+        entrypoint: entrypointOf(build.dockerfile),
       };
     });
     this.#deps.images.wake(row.image!);
@@ -144,7 +145,7 @@ export class Snapshots {
     const row = await this.#insert(await this.#rules(organizationId), async (tx) => {
       const image = await this.#deps.images.wantFromSandbox(tx, organizationId, source.sandboxId);
       return {
-        id: randomUUID(), organization_id: organizationId, name: source.name, image: image.name, image_name: null, ref: null, build_info: null, state: 'snapshotting',
+        id: randomUUID(), organization_id: organizationId, name: source.name, image: image.name, image_name: null, ref: null, build_info: null, state: 'snapshotting', error_reason: null,
         size_bytes: null, entrypoint: source.entrypoint && [...source.entrypoint], cpu: source.cpu, gpu: 0, gpu_type: null, memory_gib: source.memoryGiB,
         disk_gib: source.diskGiB, os_user: source.osUser, sandbox_class: 'container', region_ids: [source.regionId], source_sandbox_id: source.sandboxId,
       };
@@ -227,10 +228,12 @@ export class Snapshots {
 
   /** As `change`, when what is written is only found in the transaction. */
   async assign(row: SnapshotRow, want: (tx: Queryable) => Promise<Image>, patch: Partial<SnapshotPatch>): Promise<SnapshotRow | null> {
+    const { maxSnapshotSizeGiB } = await this.#rules(row.organization_id);
     const assigned = await this.#commit(async (tx) => {
       const image = await want(tx);
       const sizeBytes = image.sizeBytes ?? patch.sizeBytes ?? null;
-      return this.#move(tx, row, 'assigned', { ...patch, image: image.name, sizeBytes, attempts: 0, retryAt: null, errorReason: null }, stateOfImage(image, 'pending'));
+      const { state, errorReason } = standing(image, 'pending', maxSnapshotSizeGiB);
+      return this.#move(tx, row, 'assigned', { ...patch, image: image.name, sizeBytes, attempts: 0, retryAt: null, errorReason }, state);
     });
     if (assigned?.image) this.#deps.images.wake(assigned.image);
     return assigned;
@@ -239,9 +242,7 @@ export class Snapshots {
   async #follow(tx: Queryable, image: Image): Promise<Announcement[]> {
     const announcements: Announcement[] = [];
     for (const row of await tx.query(snapshotsOfImage(image.name))) {
-      const tooLarge = image.state === 'ready' && image.source.kind !== 'recipe' && (image.sizeBytes ?? 0) > row.max_snapshot_size_gib * 1024 ** 3;
-      const state = tooLarge ? 'error' : stateOfImage(image, row.state);
-      const errorReason = tooLarge ? tooLargeReason(image.sizeBytes!, row.max_snapshot_size_gib) : image.state === 'failed' ? (image.reason ?? 'The image could not be made') : null;
+      const { state, errorReason } = standing(image, row.state, row.max_snapshot_size_gib);
       const sizeBytes = image.sizeBytes ?? row.size_bytes;
       // wire: what was pulled shows the entrypoint that the image itself has.
       const entrypoint = row.entrypoint ?? (image.source.kind === 'registry' ? (image.config?.entrypoint ?? null) : null);
@@ -324,6 +325,14 @@ function refuseWithoutRunner({ sandboxClass, gpu, gpuType }: SnapshotRequest): v
   if (sandboxClass === 'windows') throw new StatusError(400, 'Snapshots of class windows cannot be created from images');
   if (gpu > 0 || gpuType !== null) throw new StatusError(400, `No available runners${gpuType === null ? ' with GPUs' : ` with GPU type: ${gpuType}`}`);
   if (sandboxClass !== 'container') throw new StatusError(400, `No available runners for sandboxes of class ${sandboxClass}`);
+}
+
+/** How a snapshot of the image stands: one that is there may still be too large for the organization. @param before see stateOfImage */
+function standing(image: Image, before: SnapshotState, maxGiB: number): { readonly state: SnapshotState; readonly errorReason: string | null } {
+  if (image.state === 'ready' && image.source.kind !== 'recipe' && (image.sizeBytes ?? 0) > maxGiB * 1024 ** 3) {
+    return { state: 'error', errorReason: tooLargeReason(image.sizeBytes!, maxGiB) };
+  }
+  return { state: stateOfImage(image, before), errorReason: image.state === 'failed' ? (image.reason ?? 'The image could not be made') : null };
 }
 
 export function tooLargeReason(sizeBytes: number, maxGiB: number): string {

@@ -61,15 +61,15 @@ export const snapshotForCreate = (organizationId: string, reference: string) => 
 
 export const snapshotById = (id: string) => plan<SnapshotRow>('snapshots_by_id', `SELECT ${COLUMNS} FROM snapshots WHERE id = $1`, [id]);
 
-export type NewSnapshot = Omit<SnapshotRow, 'general' | 'error_reason' | 'attempts' | 'retry_at' | 'created_at' | 'updated_at' | 'last_used_at'>;
+export type NewSnapshot = Omit<SnapshotRow, 'general' | 'attempts' | 'retry_at' | 'created_at' | 'updated_at' | 'last_used_at'>;
 
 export const insertSnapshot = (row: NewSnapshot) => plan<SnapshotRow>('snapshots_insert', `
   INSERT INTO snapshots (id, organization_id, name, image, image_name, ref, build_info, state, size_bytes, entrypoint, cpu, gpu, gpu_type, memory_gib, disk_gib,
-    os_user, sandbox_class, region_ids, source_sandbox_id)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    os_user, sandbox_class, region_ids, source_sandbox_id, error_reason)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
   ON CONFLICT (organization_id, name) DO NOTHING RETURNING ${COLUMNS}`,
 [row.id, row.organization_id, row.name, row.image, row.image_name, row.ref, row.build_info && JSON.stringify(row.build_info), row.state, row.size_bytes, row.entrypoint,
-  row.cpu, row.gpu, row.gpu_type, row.memory_gib, row.disk_gib, row.os_user, row.sandbox_class, row.region_ids, row.source_sandbox_id]);
+  row.cpu, row.gpu, row.gpu_type, row.memory_gib, row.disk_gib, row.os_user, row.sandbox_class, row.region_ids, row.source_sandbox_id, row.error_reason]);
 
 /** Columns that change with a move. */
 export interface SnapshotPatch {

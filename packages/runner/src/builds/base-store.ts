@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RecordedConfig } from '../images/index.ts';
+import { writeConfig } from '../registry-client/index.ts';
 
 export interface BaseImage {
   /** For people: with variables replaced. */
@@ -78,17 +79,9 @@ interface Documents {
  * configurations say, so the history holds the configuration.
  */
 function imageOf({ config, layers }: BaseImage, layer: string, architecture: string): Documents {
-  const { env, entrypoint, cmd, workDir, user, labels } = config;
   const text = JSON.stringify({
     architecture, os: 'linux', created: EPOCH,
-    config: {
-      Env: env,
-      ...(entrypoint === null ? {} : { Entrypoint: entrypoint }),
-      ...(cmd === null ? {} : { Cmd: cmd }),
-      ...(workDir === null ? {} : { WorkingDir: workDir }),
-      ...(user === null ? {} : { User: user }),
-      ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
-    },
+    config: writeConfig(config),
     rootfs: { type: 'layers', diff_ids: [`sha256:${layer}`] },
     history: [{ created: EPOCH, created_by: `${layers.length} layers with ${sha256(JSON.stringify(config))}` }],
   });

@@ -1,9 +1,10 @@
 /** Brings the images a Dockerfile stands on into the store. Credentials and mirrors are the runner's: the build sandbox gets files. */
-import type { Base, ImageSource } from '@paddock/contract';
+import { MAX_INSTRUCTIONS, TooLong, namedBy, parseDockerfile, stagesOf, type Base, type Dockerfile, type ImageSource, type Instruction } from '@paddock/contract';
 import { MakeFailed, type Images, type MakeContext, type Maker, type SourceOf } from '../images/index.ts';
 import { RegistryError, parseReference, sameHost } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { BaseImage } from './base-store.ts';
+import { MAX_BASES, asBuildahReads } from './unsupported.ts';
 
 export interface BaseParts {
   readonly images: Pick<Images, 'put' | 'settled' | 'find'>;
@@ -16,8 +17,42 @@ type BuildSource = Extract<ImageSource, { kind: 'build' }>;
 /** Of the making's progress. */
 const SHARE = 0.2;
 
-export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, wanted: readonly Base[], context: MakeContext): Promise<BaseImage[]> {
+/** @param platform see stagesOf @returns the bases, and the Dockerfile with the triggers (ONBUILD) that they bring along */
+export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, dockerfile: Dockerfile, platform: string, context: MakeContext): Promise<{ readonly bases: readonly BaseImage[]; readonly whole: Dockerfile }> {
   const bases: BaseImage[] = [];
+  for (;;) {
+    // What a base's triggers copy from may be one more base, with triggers of its own.
+    const whole = withTriggers(dockerfile, bases);
+    const missing = basesOf(whole, platform).filter(({ written }) => !bases.some((base) => base.written === written));
+    if (missing.length === 0) return { bases, whole };
+    if (bases.length + missing.length > MAX_BASES) throw new MakeFailed(`This Dockerfile cannot be built: it needs more than ${MAX_BASES} other images`);
+    await obtain(parts, source, missing, bases, context);
+  }
+}
+
+function basesOf(dockerfile: Dockerfile, platform: string): readonly Base[] {
+  try {
+    return stagesOf(dockerfile, platform).bases;
+  } catch (error) {
+    if (error instanceof TooLong) throw new MakeFailed('This Dockerfile cannot be built: what its base image adds to it (ONBUILD) is too long');
+    throw error;
+  }
+}
+
+/** The instructions as they will be run: those of a base come right after the FROM that names it, and are on its line. */
+function withTriggers({ instructions, ...rest }: Dockerfile, bases: readonly BaseImage[]): Dockerfile {
+  const triggers = new Map(bases.map(({ written, config }) => [written, parseDockerfile((config.forBuilds?.onBuild ?? []).join('\n')).instructions]));
+  const whole: Instruction[] = [];
+  for (const instruction of instructions) {
+    whole.push(instruction);
+    if (instruction.name !== 'FROM') continue;
+    for (const trigger of triggers.get(namedBy(instruction)) ?? []) whole.push({ ...trigger, line: instruction.line });
+    if (whole.length > MAX_INSTRUCTIONS) break; // more than is looked at
+  }
+  return { ...rest, instructions: whole };
+}
+
+async function obtain(parts: BaseParts, source: SourceOf<'build'>, wanted: readonly Base[], bases: BaseImage[], context: MakeContext): Promise<void> {
   for (const [index, { reference, written, line }] of wanted.entries()) {
     const known = bases.find((base) => base.reference === reference);
     if (known !== undefined) {
@@ -29,9 +64,14 @@ export async function obtainBases(parts: BaseParts, source: SourceOf<'build'>, w
     const own = localName(source, reference);
     const image = own === null ? await pulled(parts, source, reference, line, { ...context, progress: ({ fraction, text }) => progress(fraction, `${reference}: ${text}`) })
       : await local(parts, reference, own, line, context);
-    bases.push({ ...image, reference, written });
+    bases.push({ ...image, config: asRead(image.config), reference, written });
   }
-  return bases;
+}
+
+/** See asBuildahReads. */
+function asRead(config: BaseImage['config']): BaseImage['config'] {
+  const onBuild = config.forBuilds?.onBuild?.map((trigger) => asBuildahReads(trigger, parseDockerfile(trigger)));
+  return onBuild === undefined ? config : { ...config, forBuilds: { ...config.forBuilds, onBuild } };
 }
 
 /** Names of images that belong to somebody: whoever writes one in a Dockerfile need not be the one. */

@@ -8,10 +8,12 @@ const INSTRUCTION_CHARACTERS = 120;
 
 const STEP = /^(?:\[(\d+)\/(\d+)\] )?STEP (\d+)\/(\d+): (.*)$/;
 /** Ids of intermediate images, and what the result is called inside. */
-const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/result:latest|[0-9a-f]{64})$/;
+const INTERNAL = /^(?:--> (?:Using cache )?[0-9a-f]{12,64}|(?:\[\d+\/\d+\] )?COMMIT localhost\/result:latest|Successfully tagged localhost\/(?:result:latest|base:[0-9a-f]+)|[0-9a-f]{64})$/;
 /** What buildah complains of besides, cleaning up for one: no reason of a failure. */
 const LOGGED = /^time="[^"]*" level=[a-z]+ msg="/;
 const ERROR = /^Error: (.*)$/s;
+/** Colours and the like, which only terminals understand: escape sequences, then all other control characters. */
+const FOR_TERMINALS = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])|[\x00-\x08\x0b-\x1f\x7f]/g;
 const EXIT_STATUS = /while running runtime: exit status (\d+)$/;
 
 interface Step {
@@ -65,7 +67,7 @@ export class BuildOutput {
   reason(exitCode: number): string {
     const error = this.#error === null ? null : this.#renamed(this.#error);
     const status = error === null ? null : EXIT_STATUS.exec(error)?.[1] ?? null;
-    const said = (status !== null || error === null ? this.#tail.join('\n') : error).trim().slice(-TAIL_CHARACTERS);
+    const said = readable(status !== null || error === null ? this.#tail.join('\n') : error).trim().slice(-TAIL_CHARACTERS);
     if (this.#step === null) return `The build failed: ${said === '' ? `the builder ended with status ${exitCode}` : said}`;
     const code = status === null ? '' : ` with exit code ${status}`;
     return `${title(this.#step)} \`${shortened(this.#step.text)}\` failed${code}${said === '' ? '' : `: ${said}`}`;
@@ -112,6 +114,11 @@ function withoutStep(error: string, step: Step | null): string {
 
 function title({ number, of, stage }: Step): string {
   return `Step ${number}/${of}${stage === '' ? '' : ` of stage ${stage}`}`;
+}
+
+/** As a terminal would show it in the end: of a line that was written over several times, such as a progress bar's, the last state. */
+function readable(text: string): string {
+  return text.split('\n').map((line) => (line.split('\r').findLast((state) => state !== '') ?? '').replaceAll(FOR_TERMINALS, '')).join('\n');
 }
 
 function shortened(text: string): string {

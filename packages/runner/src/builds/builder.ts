@@ -14,11 +14,21 @@ import { BuildCaches, type CacheParts } from './cache.ts';
 import { fetchContexts } from './contexts.ts';
 import { DiskFull, takeResult } from './result.ts';
 import { Turns } from './turns.ts';
-import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, withoutLink } from './unsupported.ts';
+import { MAX_DOCKERFILE_BYTES, notesOf, problemsOf, asBuildahReads } from './unsupported.ts';
 
 export interface BuilderParts extends BuildSandboxParts, BaseParts, CacheParts {
   readonly sandboxes: BuildSandboxParts['sandboxes'];
   readonly disks: BuildSandboxParts['disks'];
+}
+
+/** A build whose bases are there. */
+interface Work {
+  readonly source: SourceOf<'build'>;
+  /** The Dockerfile as buildah gets it. */
+  readonly text: string;
+  readonly bases: readonly BaseImage[];
+  /** Whether the Dockerfile, or a trigger of a base, says where to work. */
+  readonly setsWorkDir: boolean;
 }
 
 const GIB = 1024 ** 3;
@@ -66,18 +76,20 @@ export class Builder implements Maker<'build'> {
     const problems = problemsOf(dockerfile, PLATFORM);
     if (problems.length > 0) throw new MakeFailed(`This Dockerfile cannot be built: ${problems.join('; ')}`);
     for (const note of notesOf(dockerfile)) context.log(`Note: ${note}\n`);
-    const wanted = stagesOf(dockerfile, PLATFORM).bases;
-    const [bases] = await Promise.all([obtainBases(this.#parts, source, wanted, context), this.#builderImage(context)]);
+    const [{ bases, whole }] = await Promise.all([obtainBases(this.#parts, source, dockerfile, PLATFORM, context), this.#builderImage(context)]);
+    const triggered = problemsOf(whole, PLATFORM);
+    if (triggered.length > 0) throw new MakeFailed(`This Dockerfile cannot be built with what its base image adds to it (ONBUILD): ${triggered.join('; ')}`);
+    const setsWorkDir = stagesOf(whole, PLATFORM).lineage.some(({ name }) => name === 'WORKDIR');
     context.progress({ fraction: STEPS.from, text: 'Waiting for other builds' });
-    return this.#turns.run(source.organizationId, context.signal, () => this.#build(source, withoutLink(source.dockerfile, dockerfile), bases, context));
+    return this.#turns.run(source.organizationId, context.signal, () => this.#build({ source, text: asBuildahReads(source.dockerfile, dockerfile), bases, setsWorkDir }, context));
   }
 
-  async #build(source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
-    const sandbox = new BuildSandbox(source.organizationId, this.#parts);
+  async #build(work: Work, context: MakeContext): Promise<MadeImage> {
+    const sandbox = new BuildSandbox(work.source.organizationId, this.#parts);
     const timeout = AbortSignal.timeout(this.#parts.config.timeoutMinutes * MINUTE_MS);
     const signal = AbortSignal.any([context.signal, timeout]);
     try {
-      return await this.#attempt(sandbox, source, dockerfile, bases, { ...context, signal });
+      return await this.#attempt(sandbox, work, { ...context, signal });
     } catch (error) {
       if (timeout.aborted && !context.signal.aborted) throw new MakeFailed(`The build took longer than ${this.#parts.config.timeoutMinutes} minutes`, { cause: error });
       context.signal.throwIfAborted();
@@ -89,10 +101,10 @@ export class Builder implements Maker<'build'> {
     }
   }
 
-  async #attempt(sandbox: BuildSandbox, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+  async #attempt(sandbox: BuildSandbox, work: Work, context: MakeContext): Promise<MadeImage> {
     const cached = sandbox.hasCache;
     try {
-      return await this.#run(sandbox, source, dockerfile, bases, context);
+      return await this.#run(sandbox, work, context);
     } catch (error) {
       context.signal.throwIfAborted();
       if (!isDiskFull(error)) throw error;
@@ -100,14 +112,14 @@ export class Builder implements Maker<'build'> {
     }
     context.log('The disk of the build is full: the layer cache is dropped and the build begins anew.\n');
     await sandbox.discard();
-    return this.#attempt(sandbox, source, dockerfile, bases, context);
+    return this.#attempt(sandbox, work, context);
   }
 
-  async #run(sandbox: BuildSandbox, source: SourceOf<'build'>, dockerfile: string, bases: readonly BaseImage[], context: MakeContext): Promise<MadeImage> {
+  async #run(sandbox: BuildSandbox, { source, text, bases, setsWorkDir }: Work, context: MakeContext): Promise<MadeImage> {
     const { config } = this.#parts;
     const { signal } = context;
     const input = await sandbox.prepare();
-    writeFileSync(join(input, 'Dockerfile'), dockerfile);
+    writeFileSync(join(input, 'Dockerfile'), text);
     const stored = writeBaseStore(join(input, 'bases'), bases, ARCHITECTURE);
     if (config.caFile !== null) copyFileSync(config.caFile, join(input, CERTIFICATES));
     writeFileSync(join(input, 'build.sh'), buildScript(stored.map(({ base, name }) => [base.written, name] as const), PLATFORM, config.caFile !== null));
@@ -116,14 +128,14 @@ export class Builder implements Maker<'build'> {
     const output = new BuildOutput(new Map(stored.map(({ name, base }) => [name, base.reference])));
     try {
       await sandbox.start([...mounts.values()], signal);
-      const status = await sandbox.run('build.sh', (text) => {
-        context.log(output.read(text));
+      const status = await sandbox.run('build.sh', (printed) => {
+        context.log(output.read(printed));
         const steps = output.progress;
         if (steps !== null) context.progress({ fraction: STEPS.from + (STEPS.to - STEPS.from) * steps.fraction, text: steps.text });
       });
       context.log(output.end());
       if (status !== 0) throw this.#failure(sandbox, output.reason(status));
-      return await takeResult(sandbox, stored, /^\s*(?:ONBUILD\s+)?WORKDIR\s/im.test(dockerfile), context);
+      return await takeResult(sandbox, stored, setsWorkDir, context);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof MakeFailed) throw error;

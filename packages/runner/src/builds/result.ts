@@ -4,6 +4,7 @@ import { closeSync, createReadStream, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { MakeFailed, type MadeImage, type MakeContext, type RecordedConfig } from '../images/index.ts';
 import { unpackLayer } from '../images/unpack/unpack.ts';
+import { readConfig } from '../registry-client/index.ts';
 import type { StoredBase } from './base-store.ts';
 import type { BuildSandbox } from './build-sandbox.ts';
 import { exportScript } from './build-script.ts';
@@ -16,7 +17,7 @@ const MAX_LAYERS = 400;
 
 /** @param setsWorkDir whether the Dockerfile says where to work: buildah writes `/` where nobody did */
 export async function takeResult(sandbox: BuildSandbox, bases: readonly StoredBase[], setsWorkDir: boolean, context: MakeContext): Promise<MadeImage> {
-  const { config: written, diffIds } = readConfig(sandbox);
+  const { config: written, diffIds } = readResult(sandbox);
   const base = bases.find(({ layer }) => layer === diffIds[0]) ?? null;
   const config = !setsWorkDir && written.workDir === '/' ? { ...written, workDir: base?.base.config.workDir ?? null } : written;
   const own = base === null ? diffIds : diffIds.slice(1);
@@ -106,7 +107,7 @@ interface Result {
   readonly diffIds: readonly string[];
 }
 
-function readConfig(sandbox: BuildSandbox): Result {
+function readResult(sandbox: BuildSandbox): Result {
   let document: unknown;
   try {
     const { fd, size } = sandbox.openResult('config.json');
@@ -116,32 +117,21 @@ function readConfig(sandbox: BuildSandbox): Result {
     } finally {
       closeSync(fd);
     }
-    return parseConfig(document);
+    return parseResult(document);
   } catch (error) {
+    if (error instanceof MakeFailed) throw error;
     throw new MakeFailed('The configuration of the built image cannot be read', { cause: error });
   }
 }
 
-function parseConfig(document: unknown): Result {
-  const { rootfs, config = {} } = document as { rootfs: { diff_ids: unknown }; config?: Record<string, unknown> };
-  const diffIds = strings(rootfs.diff_ids)?.map((id) => /^sha256:([0-9a-f]{64})$/.exec(id)?.[1] ?? '') ?? [];
+function parseResult(document: unknown): Result {
+  const { rootfs, config: written } = document as { rootfs: { diff_ids: unknown }; config?: unknown };
+  const { diff_ids: listed } = rootfs;
+  const diffIds = (Array.isArray(listed) ? listed : []).map((id: unknown) => (typeof id === 'string' ? /^sha256:([0-9a-f]{64})$/.exec(id)?.[1] : undefined) ?? '');
   if (diffIds.length > MAX_LAYERS || diffIds.includes('')) throw new Error('no list of layers');
-  const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-  const labels = Object.entries((config['Labels'] ?? {}) as Record<string, unknown>).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-  return {
-    diffIds,
-    config: {
-      env: strings(config['Env']) ?? [], workDir: text(config['WorkingDir']), entrypoint: strings(config['Entrypoint']), cmd: strings(config['Cmd']),
-      user: text(config['User']), labels: Object.fromEntries(labels),
-    },
-  };
-}
-
-/** null: absent or empty. */
-function strings(value: unknown): string[] | null {
-  if (!Array.isArray(value) || value.length === 0) return null;
-  if (!value.every((item): item is string => typeof item === 'string')) throw new Error('not a list of texts');
-  return value;
+  const config = readConfig(written);
+  if (config === null) throw new MakeFailed('The built image has more than a MiB of labels, environment and the like');
+  return { diffIds, config };
 }
 
 function layerName(diffId: string): string {

@@ -1,5 +1,5 @@
 /** What Dockerfiles can ask of Docker's own builder and not of buildah 1.39, each with what to do about it. */
-import { MAX_INSTRUCTIONS, TooLong, flag, stagesOf, type Dockerfile, type Instruction, type Stages } from '@paddock/contract';
+import { MAX_INSTRUCTIONS, MAX_LINE_BYTES, TooLong, flag, stagesOf, type Dockerfile, type Instruction, type Stages } from '@paddock/contract';
 
 const INSTRUCTIONS = new Set([
   'ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL', 'MAINTAINER', 'ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL',
@@ -13,18 +13,23 @@ const EXPANDED = new Set(['ADD', 'ARG', 'COPY', 'ENV', 'EXPOSE', 'FROM', 'LABEL'
 
 /** Far above what people write; the runner reads it on behalf of all. */
 export const MAX_DOCKERFILE_BYTES = 1024 ** 2;
-const MAX_BASES = 100;
+export const MAX_BASES = 100;
 
 /** One sentence a problem; none: buildah can try. @param platform `os/architecture` of this machine */
 export function problemsOf(dockerfile: Dockerfile, platform: string): string[] {
   if (dockerfile.instructions.length > MAX_INSTRUCTIONS) return [`it has more than ${MAX_INSTRUCTIONS} instructions`];
   const problems: string[] = [];
-  const { syntax, instructions } = dockerfile;
+  const { syntax, instructions, overlong } = dockerfile;
+  if (overlong !== null) return [`line ${overlong} is longer than ${MAX_LINE_BYTES} bytes`];
   if (syntax !== null && !/^(?:docker\.io\/)?docker\/dockerfile(?:[:@]|$)/.test(syntax)) {
     problems.push(`"# syntax=${syntax}" asks for a BuildKit frontend of its own; only the Dockerfile language itself can be built here`);
   }
   if (!instructions.some(({ name }) => name === 'FROM')) problems.push('it has no FROM');
-  for (const instruction of instructions) for (const problem of problemsIn(instruction)) problems.push(`line ${instruction.line}: ${problem}`);
+  let stage = -1;
+  for (const instruction of instructions) {
+    if (instruction.name === 'FROM') stage += 1;
+    for (const problem of [...problemsIn(instruction), ...unknownStages(instruction, stage)]) problems.push(`line ${instruction.line}: ${problem}`);
+  }
   let stages: Stages;
   try {
     stages = stagesOf(dockerfile, platform);
@@ -59,6 +64,12 @@ function problemsIn(instruction: Instruction): string[] {
   return problems;
 }
 
+/** A stage by a number that none before it has: buildah crashes on it. */
+function unknownStages(instruction: Instruction, stage: number): string[] {
+  const from = [flag(instruction, 'from') ?? '', ...instruction.flags.map((written) => /^--mount=(?:.*,)?from=([^,]+)/.exec(written)?.[1] ?? '')];
+  return from.filter((name) => /^\d+$/.test(name) && Number(name) >= stage).map((name) => `there is no stage ${name} before this one`);
+}
+
 /** What an author should know although it can be built. */
 export function notesOf({ instructions }: Dockerfile): string[] {
   return instructions.flatMap((instruction) => {
@@ -77,13 +88,27 @@ function unpassed(written: string): keyof typeof UNPASSED | null {
 }
 
 /**
- * `--link` says how a copy may be stored, not what is copied: buildah refuses it, and without it the image is the same.
+ * Writes what Docker reads and buildah does not, though it means something buildah has: `--link` says how a copy may be stored, not
+ * what is copied; a base in quotes; stages whose name is written now in capitals, now in small letters.
  * @returns the text to build
  */
-export function withoutLink(source: string, { instructions }: Dockerfile): string {
+export function asBuildahReads(source: string, { instructions }: Dockerfile): string {
   const lines = source.split('\n');
-  for (const { name, line } of instructions) {
-    if (name === 'COPY' || name === 'ADD') lines[line - 1] = lines[line - 1]!.replace(/^(\s*\w+(?:\s+--\S+)*?)\s+--link(?:=(?:true|false))?(?=\s)/, '$1');
+  const stages = new Set<string>();
+  const inSmall = (name: string): string => (stages.has(name.toLowerCase()) ? name.toLowerCase() : name);
+  for (const { name, line, text } of instructions) {
+    const edit = (pattern: RegExp, replaced: (before: string, rest: string) => string): void => {
+      lines[line - 1] = lines[line - 1]!.replace(pattern, (_, before: string, rest: string) => before + replaced(before, rest));
+    };
+    if (name === 'COPY' || name === 'ADD') edit(/^(\s*\w+(?:\s+--\S+)*?)(\s+--link(?:=(?:true|false))?)(?=\s)/, () => '');
+    if (name === 'COPY' || name === 'ADD') edit(/^(\s*\w+(?:\s+--\S+)*?\s+--from=)([^\s"'$]+)/, (_, from) => inSmall(from));
+    if (name === 'RUN') edit(/^(\s*\w+(?:\s+--\S+)*?\s+--mount=(?:\S*,)?from=)([^\s,"'$]+)/, (_, from) => inSmall(from));
+    if (name !== 'FROM') continue;
+    edit(/^(\s*\w+\s+(?:--\S+\s+)*)("[^\s"']+"|'[^\s"']+'|[^\s"']+)/, (_, base) => inSmall(base.replace(/^["']|["']$/g, '')));
+    const [, as, stage] = text.split(/\s+/);
+    if (as?.toLowerCase() !== 'as' || stage === undefined) continue;
+    stages.add(stage.toLowerCase());
+    edit(/^(\s*\w+\s+(?:--\S+\s+)*\S+\s+as\s+)(\S+)/i, (_, written) => written.toLowerCase());
   }
   return lines.join('\n');
 }

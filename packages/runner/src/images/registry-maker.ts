@@ -68,11 +68,10 @@ export class RegistryMaker implements Maker<'registry'> {
       names.push(EMPTY_LAYER);
     }
     const repair = await repairImplied(names, infos, context.layers);
-    const { env, workDir, entrypoint, cmd, user, labels } = document;
     return {
       layers: repair === null ? names : [repair, ...names], disk: null,
       sizeBytes: [...infos.values()].reduce((sum, info) => sum + info.sizeBytes, 0),
-      config: { env, workDir, entrypoint, cmd, user, labels },
+      config: document.config,
       origin: { reference: image.reference },
     };
   }

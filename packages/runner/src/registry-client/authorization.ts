@@ -71,7 +71,8 @@ async function token({ parameters }: Challenge, { host, repository, auth, trust,
   }
   const body = await readJson(reply, MAX_TOKEN, `The token service of ${host}`, signal);
   const { token: first, access_token: second } = body as { token?: unknown; access_token?: unknown };
-  const value = first ?? second;
+  // Some send both, one of them empty.
+  const value = first || second;
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw new RegistryError('invalid', `The token service of ${host} answered without a token`);
   return `Bearer ${value}`;
 }

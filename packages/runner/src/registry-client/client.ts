@@ -44,6 +44,10 @@ const LONGEST_PAUSE_MS = 60_000;
 
 /** A download is taken up again as long as something comes in between, but a connection that breaks again and again carries no image. */
 const MAX_RESUMPTIONS = 50;
+/** A connection that carried this much before it broke does not count: registries and proxies may end each after some megabytes or minutes. */
+const WORTHWHILE_BYTES = 4 * 1024 ** 2;
+/** What has come in is worth waiting for: with the usual ones a minute, in which a registry restarts. Begun anew, everything would be fetched again. */
+const MORE_ATTEMPTS = 3;
 
 /** Where content of a host is asked for. */
 interface Source {
@@ -105,7 +109,8 @@ export class RegistryClient {
     let at = 0;
     for (let failures = 0, resumptions = 0; ; resumptions += 1) {
       const before = at;
-      const { reply, source } = await this.#get(`blobs/${digest}`, at === 0 ? {} : { range: `bytes=${at}-` });
+      const patience = at >= WORTHWHILE_BYTES ? MORE_ATTEMPTS : 0;
+      const { reply, source } = await this.#get(`blobs/${digest}`, at === 0 ? {} : { range: `bytes=${at}-` }, undefined, this.#attempts + patience);
       try {
         let skip = startOf(reply, at, source.name);
         for await (const chunk of silenceBound(reply, source.name, this.#silenceMs)) {
@@ -120,6 +125,10 @@ export class RegistryClient {
       } catch (error) {
         this.#signal.throwIfAborted();
         if (error instanceof RegistryError && error.failure !== 'unavailable') throw error;
+        if (at - before >= WORTHWHILE_BYTES) {
+          failures = resumptions = 0;
+          continue;
+        }
         failures = at > before ? 1 : failures + 1;
         if (failures >= this.#attempts || resumptions >= MAX_RESUMPTIONS) {
           throw error instanceof RegistryError ? error : new RegistryError('unavailable', `${source.name} broke off the download of ${digest} after ${at} of ${size} bytes`, error);

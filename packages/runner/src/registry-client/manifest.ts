@@ -1,6 +1,7 @@
 /** Manifests of images: which of a list is for this machine, and what a configuration says. */
 import { arch } from 'node:os';
 import { RegistryError } from './errors.ts';
+import { readConfig, type WrittenConfig } from './image-config.ts';
 import { DIGEST } from './reference.ts';
 
 /** Everything a registry may answer for an image. */
@@ -26,12 +27,7 @@ export interface Manifest {
 export interface ImageDocument {
   /** `sha256:<hex>` of the uncompressed layers, lowest first. */
   readonly diffIds: readonly string[];
-  readonly env: readonly string[];
-  readonly workDir: string | null;
-  readonly entrypoint: readonly string[] | null;
-  readonly cmd: readonly string[] | null;
-  readonly user: string | null;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly config: WrittenConfig;
 }
 
 export interface Platform {
@@ -49,6 +45,9 @@ const MAX_ENTRIES = 1_000;
 const MAX_SIZE = 2 ** 48;
 
 export const CONFIG_LIMIT = 8 * 1024 ** 2;
+
+/** The variant that every processor of the architecture is. */
+const PLAIN: Readonly<Record<string, string>> = { amd64: 'v1', arm64: 'v8' };
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -82,23 +81,23 @@ export function parseConfig(body: Buffer, manifest: Manifest, who: string, platf
   if (diffIds.length !== manifest.layers.length || !diffIds.every((id) => DIGEST.test(id))) {
     throw new RegistryError('invalid', `${who} has ${manifest.layers.length} layers, but its configuration vouches for ${diffIds.length}`);
   }
-  const config = (typeof document['config'] === 'object' && document['config'] !== null ? document['config'] : {}) as Json;
-  return {
-    diffIds,
-    env: (strings(config['Env']) ?? []).filter((entry) => /^[^=\0]+=[^\0]*$/.test(entry)),
-    workDir: text(config['WorkingDir']), entrypoint: strings(config['Entrypoint']), cmd: strings(config['Cmd']), user: text(config['User']),
-    labels: Object.fromEntries(Object.entries((config['Labels'] ?? {}) as Json).filter((entry): entry is [string, string] => typeof entry[1] === 'string')),
-  };
+  const config = readConfig(document['config']);
+  if (config === null) throw new RegistryError('invalid', `${who} has more than a MiB of labels, environment and the like`);
+  return { diffIds, config };
 }
 
 function choose(entries: readonly unknown[], who: string, platform: Platform): Descriptor {
   if (entries.length > MAX_ENTRIES) throw new RegistryError('invalid', `${who} is a list of more than ${MAX_ENTRIES} manifests`);
   const offered: string[] = [];
+  const fitting: Array<{ readonly entry: unknown; readonly plain: boolean }> = [];
   for (const entry of entries) {
     const { os, architecture, variant } = ((entry as Json | null)?.['platform'] ?? {}) as Json;
-    if (os === platform.os && architecture === platform.architecture) return descriptor(entry, who);
-    if (typeof os === 'string' && os !== 'unknown') offered.push([os, architecture, variant].filter((part) => typeof part === 'string').join('/'));
+    if (os === platform.os && architecture === platform.architecture) fitting.push({ entry, plain: typeof variant !== 'string' || ['', PLAIN[platform.architecture]].includes(variant) });
+    else if (typeof os === 'string' && os !== 'unknown') offered.push([os, architecture, variant].filter((part) => typeof part === 'string').join('/'));
   }
+  // Those for some processors only come last: this machine's need not be one of them.
+  const [first = null] = [...fitting.filter(({ plain }) => plain), ...fitting];
+  if (first !== null) return descriptor(first.entry, who);
   // A list with one entry that says nothing of platforms is that entry.
   const [only] = entries;
   if (entries.length === 1 && (only as Json | null)?.['platform'] === undefined) return descriptor(only, who);
@@ -137,8 +136,4 @@ function list(value: unknown, who: string): readonly unknown[] {
 
 function strings(value: unknown): readonly string[] | null {
   return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string' && !item.includes('\0')) ? value as string[] : null;
-}
-
-function text(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') ? value : null;
 }
