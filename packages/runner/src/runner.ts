@@ -13,7 +13,7 @@ import { ExitWatch } from './engine/exit-watch.ts';
 import { GIB, Launcher } from './engine/launcher.ts';
 import { Runtime } from './engine/runtime.ts';
 import { collectGuests, prepareGuest } from './guest/index.ts';
-import { Images, RecipeMaker, RegistryMaker, inspect, keepMade } from './images/index.ts';
+import { Images, Publications, RecipeMaker, RegistryMaker, inspect, keepMade } from './images/index.ts';
 import type { Parts } from './lifecycle/parts.ts';
 import { Records } from './lifecycle/records.ts';
 import { recover } from './lifecycle/recover.ts';
@@ -86,6 +86,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   void images.collect();
   await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
 
+  const publications = new Publications({ images, settings: config.registries, publish: events.publish, log });
   const builder = new Builder({ sandboxes, disks, cgroups, layout, images, log, config: config.builds, registry });
   images.register('build', builder);
   await builder.open();
@@ -101,7 +102,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount - sandboxes.listInternal().filter(({ state }) => state === 'started').length,
     };
   };
-  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: (reference, auth, signal) => inspect(config.registries, reference, auth, signal), version: VERSION, log });
+  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, publications, inspect: (reference, auth, signal) => inspect(config.registries, reference, auth, signal), version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
@@ -113,6 +114,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       events.close();
       server.closeIdleConnections();
       await transfers.close();
+      await publications.close();
       await sandboxes.idle();
       stopKeeping();
       builder.close();
