@@ -57,6 +57,14 @@ export interface PaddockConfig {
     /** Mirror for mmdebstrap; null: its own default. */
     readonly mirror: string | null;
   };
+  /** Snapshots of sandboxes and builds. */
+  readonly images: {
+    /**
+     * Whether they are put into this server's registry, for other runners and for the time after this machine. `auto`: where the object store is an
+     * external one. `PADDOCK_PUBLISH_IMAGES`, default auto.
+     */
+    readonly publish: 'auto' | 'always' | 'never';
+  };
   /** Registries that images are pulled from. */
   readonly registries: {
     /** `host[:port]` as in image references that are spoken to over plain http, besides those of the loopback interface. `PADDOCK_INSECURE_REGISTRIES`. */

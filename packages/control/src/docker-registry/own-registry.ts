@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { PaddockConfig, RegistryAuth, RegistryPushAccess } from '@paddock/contract';
-import { createRegistry, isRepository, isTag, parseDigest, RegistryCredentials, RegistryError, type Registry, type RegistryAction, type RegistryEvent } from '@paddock/store';
+import { createRegistry, isRepository, isTag, parseDigest, RegistryCredentials, RegistryError, type Registry, type RegistryAction, type RegistryEvent, type RegistryGrant } from '@paddock/store';
 import type { Logger } from 'pino';
 import type { UserPrincipal } from '../auth/index.ts';
 import { DatabaseUnavailable, LockTimeout, type Database } from '../db/index.ts';
@@ -91,10 +91,19 @@ export class OwnRegistry {
     return { reference: `${this.#address}/${name}${rest}`, auth: await this.accessFor(organizationId, name, ['pull']) };
   }
 
+  /** At which the runner reaches it, as in references. */
+  get address(): string {
+    return this.#address;
+  }
+
   /** For our own parts. @param repositories a repository, or with a slash at the end all below */
-  async accessFor(subject: string, repositories: string, actions: readonly RegistryAction[]): Promise<RegistryAuth> {
+  accessFor(subject: string, repositories: string, actions: readonly RegistryAction[]): Promise<RegistryAuth> {
+    return this.accessTo(subject, [{ repositories, actions }]);
+  }
+
+  async accessTo(subject: string, grants: readonly RegistryGrant[]): Promise<RegistryAuth> {
     const { credentials } = await this.#secrets();
-    const { username, secret } = credentials.issue(subject, [{ repositories, actions }], LIFETIME_MS);
+    const { username, secret } = credentials.issue(subject, grants, LIFETIME_MS);
     return { host: this.#address, username, password: secret };
   }
 
