@@ -47,7 +47,14 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const disks = chooseDisks({ layout, sizeGiB: config.pool.sizeGiB, device: config.pool.device, log });
   const network = createNetwork({ layout, config: config.network, log });
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
-  const images = new Images({ disks, templates: disks.templates, log, onChange: (image) => events.publish({ type: 'image', image }) });
+  const images = new Images({
+    disks, templates: disks.templates, log,
+    onChange: (image) => {
+      if (image.state !== 'ready') publications.forget(image.name);
+      events.publish({ type: 'image', image });
+    },
+  });
+  const publications = new Publications({ images, settings: config.registries, publish: events.publish, log });
   images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
   const registry = new RegistryMaker({ config: config.registries, disks });
   images.register('registry', registry);
@@ -86,7 +93,6 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   void images.collect();
   await collectGuests(layout, sandboxes.guestsInUse().add(guest.version));
 
-  const publications = new Publications({ images, settings: config.registries, publish: events.publish, log });
   const builder = new Builder({ sandboxes, disks, cgroups, layout, images, log, config: config.builds, registry });
   images.register('build', builder);
   await builder.open();

@@ -37,7 +37,7 @@ function fillWithEverything(dir: string): void {
     printf 'x' > 'blank and
 newline'; printf y > "$(printf 'latin\\351')"; printf z > "$(printf '\\360\\237\\246\\206')"
     long=$(printf 'n%.0s' $(seq 1 200)); mkdir $long; echo long > $long/$long; ln $long/$long longlink; ln -s $long/$long/$long toolong
-    head -c 9000000 /dev/urandom > random; : > nothing; touch -d '2001-02-03 04:05:06.123456' etc/passwd; touch -d '1999-01-01' deep
+    head -c 9000000 /dev/urandom > random; : > nothing; touch -d '2001-02-03 04:05:06.123456Z' etc/passwd; touch -d '1999-01-01' deep
   `);
   setXattrAt(`${dir}/suid`, 'user.comment', Buffer.from('with\nnewline\0zero'));
   setXattrAt(`${dir}/empty`, 'user.on-directory', Buffer.alloc(0));
@@ -70,6 +70,7 @@ describe('a published image', () => {
     const { users: _, groups: __, ...config } = to.images.get('all')!.config;
     expect(config).toEqual({ env: ['A=1', 'PATH=/bin'], workDir: '/etc', entrypoint: ['/bin/x', 'y'], cmd: ['z'], user: '12:34', labels: { label: 'value' } });
     const [upper] = to.images.get('all')!.layers as [string];
+    expect(Math.abs(statSync(join(upper, 'etc/passwd')).mtimeMs - Date.UTC(2001, 1, 3, 4, 5, 6, 123) - 0.456)).toBeLessThan(0.002);
     expect(statSync(join(upper, 'sparse')).blocks * 512).toBeLessThan(100_000);
     expect(statSync(join(upper, 'hole'))).toMatchObject({ size: 1024 ** 4, blocks: 0 });
   });

@@ -125,9 +125,9 @@ export function describeTree(root: string): string[] {
       .sort(([one], [other]) => (one < other ? -1 : 1)).map(([key, value]) => `${key}=${value.toString('hex')}`);
     const first = stat.isDirectory() ? path : inodes.get(stat.ino) ?? path;
     inodes.set(stat.ino, first);
-    // A double holds the time to less than a microsecond.
     const facts = [path || '.', stat.mode.toString(8), `${stat.uid}:${stat.gid}`, ...xattrs];
-    if (!stat.isCharacterDevice()) facts.push(`@${stat.mtimeNs / 1_000n}`);
+    // Times go through a double, which holds them to less than a microsecond.
+    if (!stat.isCharacterDevice()) facts.push(`@${stat.mtimeNs / 1_000_000_000n}`);
     if (first !== path) facts.push(`= ${first}`);
     if (stat.isSymbolicLink()) facts.push(`-> ${readlinkSync(at, 'latin1')}`);
     if (stat.isCharacterDevice() || stat.isBlockDevice()) facts.push(`device ${stat.rdev}`);

@@ -50,6 +50,8 @@ export class ImagePublisher {
   readonly #deps: PublisherDeps;
   readonly #driving = new Map<string, { again: boolean }>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  /** How they failed, until their rows were told: asked again the runner would begin anew. */
+  readonly #failures = new Map<string, RunnerPublication>();
   /** The runner has begun and not ended them, as far as is known. */
   readonly #running = new Set<string>();
   #intervals: NodeJS.Timeout[] = [];
@@ -87,8 +89,9 @@ export class ImagePublisher {
   }
 
   /** The runner says how a publication ended. */
-  ended({ name }: RunnerPublication): void {
-    this.wake(name);
+  ended(publication: RunnerPublication): void {
+    if (publication.state === 'failed') this.#failures.set(publication.name, publication);
+    this.wake(publication.name);
   }
 
   wake(name: string): void {
@@ -118,10 +121,13 @@ export class ImagePublisher {
   async #drive(name: string): Promise<number | null> {
     const { images, runner, shelf, log } = this.#deps;
     const image = await images.get(name);
+    const failure = this.#failures.get(name);
+    this.#failures.delete(name);
     if (!image || !isDue(image)) {
       this.#running.delete(name);
       return null;
     }
+    if (failure) return this.#failed(image, failure);
     const waitMs = (image.publishAt?.getTime() ?? 0) - Date.now();
     if (waitMs > 0) return waitMs;
     const asked = await runner.publish(name, await shelf.placeOf(name));
@@ -130,25 +136,30 @@ export class ImagePublisher {
       // Whoever looks after the runner's copy finds out that it is gone.
       return asked.failure.code === 'IMAGE_NOT_FOUND' ? null : OPEN_MS;
     }
-    const { state, published, reason = 'unknown reason', transient } = asked.value;
+    const { state, published } = asked.value;
+    if (state === 'failed') return this.#failed(image, asked.value);
     if (state === 'running') {
       this.#running.add(name);
       return null;
     }
     this.#running.delete(name);
-    if (state === 'done') {
-      await images.movePublication(name, 'publish', { published: shelf.stored(published!.reference), attempts: 0, problem: null, at: null });
-      log.info({ image: name, sizeBytes: published!.sizeBytes }, 'image published');
-    } else if (transient === true) {
+    await images.movePublication(name, 'publish', { published: shelf.stored(published!.reference), attempts: 0, problem: null, at: null });
+    log.info({ image: name, sizeBytes: published!.sizeBytes }, 'image published');
+    return null;
+  }
+
+  async #failed(image: Image, { name, reason = 'unknown reason', transient }: RunnerPublication): Promise<number | null> {
+    const { images, log } = this.#deps;
+    this.#running.delete(name);
+    if (transient === true) {
       const attempts = image.publishAttempts + 1;
       const pauseMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 20));
       log.warn({ image: name, reason, attempts, pauseMs }, 'an image could not be published; tried again');
       await images.movePublication(name, 'retry', { attempts, problem: reason, at: new Date(Date.now() + pauseMs) });
       return pauseMs;
-    } else {
-      log.warn({ image: name, reason }, 'an image cannot be published: it stays on the runner alone');
-      await images.movePublication(name, 'refuse', { problem: reason, at: null });
     }
+    log.warn({ image: name, reason }, 'an image cannot be published: it stays on the runner alone');
+    await images.movePublication(name, 'refuse', { problem: reason, at: null });
     return null;
   }
 

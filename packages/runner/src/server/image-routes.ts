@@ -21,7 +21,7 @@ export function imageRoutes({ images, publications, inspect }: ImageRouteParts):
     { method: 'GET', path: /^\/v1\/images$/, run: () => ({ images: images.list() }) },
     { ...one, method: 'GET', run: ({ id }) => images.find(id) ?? notFound(id) },
     { ...one, method: 'PUT', operation: 'put image', status: 202, run: ({ id, body }) => images.put(id, parseSource(body)) },
-    { ...one, method: 'DELETE', operation: 'remove image', run: ({ id }) => images.remove(id) },
+    { ...one, method: 'DELETE', operation: 'remove image', run: ({ id }) => Promise.all([publications.remove(id), images.remove(id)]).then(() => undefined) },
     {
       ...publication, method: 'PUT', operation: 'publish image', status: 202,
       run: ({ id, body }) => {

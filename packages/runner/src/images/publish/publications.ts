@@ -55,6 +55,11 @@ export class Publications {
     return publication.status;
   }
 
+  /** The image is made anew: how a publication of its name ended says nothing any more. */
+  forget(name: string): void {
+    if (this.#latest.get(name)?.status.state !== 'running') this.#latest.delete(name);
+  }
+
   /** Ends it. Returns when nothing of it goes on. */
   async remove(name: string): Promise<void> {
     const publication = this.#latest.get(name);
