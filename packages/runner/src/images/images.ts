@@ -10,8 +10,9 @@ import type { Image } from '../types.ts';
 import { NOTHING, loadImage, shownImage } from './image.ts';
 import { ImageLogs } from './image-log.ts';
 import { ImageRecords, bootId, type ImageRecord } from './image-records.ts';
+import { layerAccess } from './layer-access.ts';
 import { Layers, type LayerHold } from './layers.ts';
-import { MakeFailed, type LayerAccess, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
+import { MakeFailed, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
 import type { Progress } from './progress.ts';
 import { Lending } from './lending.ts';
 import type { LentImage, Notes } from './publish/index.ts';
@@ -241,7 +242,7 @@ export class Images {
       await this.#discard(name);
       mkdirSync(workDir, { mode: 0o700 });
       const made = await maker.make(source, {
-        name, signal, workDir, log: (text) => log.add(text), progress: report, layers: this.#access(hold, workDir, signal),
+        name, signal, workDir, log: (text) => log.add(text), progress: report, layers: layerAccess({ layers: this.#layers, hold, workDir, signal, recordOf: (image) => this.#ready.get(image)?.record ?? null }),
       });
       signal.throwIfAborted();
       report({ fraction: 0.99, text: 'Storing the image' });
@@ -291,23 +292,6 @@ export class Images {
   #load(record: ImageRecord): Image {
     const layers = record.layers.map((layer) => this.#layers.path(layer));
     return loadImage(record, layers, record.disk == null ? null : this.#input.templates!.upper(record.disk));
-  }
-
-  #access(hold: LayerHold, workDir: string, signal: AbortSignal): LayerAccess {
-    return {
-      obtain: (name, make, source) => hold.obtain(name, workDir, signal, make, source),
-      add: (name, dir, info) => hold.addMade(name, dir, info),
-      isVouched: (name, voucher) => hold.isVouched(name, voucher),
-      vouch: (name, voucher) => hold.vouch(name, voucher),
-      path: (name) => this.#layers.path(name),
-      ofImage: (image) => {
-        const stored = this.#ready.get(image);
-        if (stored === undefined) return null;
-        const { layers, disk = null, config } = stored.record;
-        layers.forEach((layer) => hold.add(layer));
-        return { layers, disk, config };
-      },
-    };
   }
 
   async #failed(name: string, source: ImageSource, error: Error, hold: LayerHold): Promise<void> {

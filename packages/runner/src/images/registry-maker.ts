@@ -77,9 +77,9 @@ export class RegistryMaker implements Maker<'registry'> {
     const stack = image.manifest.layers.map((blob, index): Part => ({ blob, diffId: document.diffIds[index]! }));
     const disk = source.published === 'disk' ? stack.pop() : undefined;
     if (source.published === 'disk' && disk === undefined) throw new MakeFailed('The published image has no layers');
-    const { infos, diskBytes } = await this.#parts(pull, stack, disk);
+    const { infos, twins, diskBytes } = await this.#parts(pull, stack, disk);
     // The same layer twice: whatever the lower one shows, the upper one shows, too.
-    const names = [...new Set(stack.map(({ diffId }) => layerName(diffId)).reverse())];
+    const names = [...new Set(stack.map(({ diffId }) => twins.get(diffId) ?? layerName(diffId)).reverse())];
     if (names.length === 0) {
       await context.layers.obtain(EMPTY_LAYER, async () => ({ sizeBytes: 0 }));
       names.push(EMPTY_LAYER);
@@ -95,14 +95,15 @@ export class RegistryMaker implements Maker<'registry'> {
   }
 
   /**
-   * Layers by name, and the disk if there is one. One that fails ends the others; all have ended when this returns. A layer that is there
+   * Layers by name, those that have another one than their diffID says, and the disk if there is one. One that fails ends the others; all have ended when this returns. A layer that is there
    * already, or that another pull makes in the meantime, is taken without its bytes only on a voucher; see vouchers.ts.
    */
-  async #parts({ source, image, client, limits, counters, context }: Pull, stack: readonly Part[], disk: Part | undefined): Promise<{ infos: Map<string, LayerInfo>; diskBytes: number }> {
+  async #parts({ source, image, client, limits, counters, context }: Pull, stack: readonly Part[], disk: Part | undefined): Promise<{ infos: Map<string, LayerInfo>; twins: Map<string, string>; diskBytes: number }> {
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
     const infos = new Map<string, LayerInfo>();
-    const { host } = parseReference(image.reference);
+    const twins = new Map<string, string>();
+    const { host, repository } = parseReference(image.reference);
     let present = 0;
     const stopWatching = this.#watch(() => counters.downloaded + present, image.sizeBytes, context, (error) => failed.abort(error));
     const inputOf = ({ blob, diffId }: Part) => ({
@@ -111,6 +112,14 @@ export class RegistryMaker implements Maker<'registry'> {
     });
     const layer = async (part: Part): Promise<void> => {
       const { blob, diffId } = part;
+      const twin = context.layers.twin({ ...blob, diffId }, host);
+      if (twin !== null && twin !== layerName(diffId) && await client.offers(blob)) {
+        twins.set(diffId, twin);
+        infos.set(twin, await context.layers.obtain(twin, () => Promise.reject(new Error(`The layer ${twin} is missing`))));
+        present += blob.size;
+        context.log(`${diffId.slice(0, 19)} was published here (${megabytes(blob.size)} MB)\n`);
+        return;
+      }
       const name = layerName(diffId);
       const voucher: Voucher = { host, blob: blob.digest, sizeBytes: blob.size };
       const input = inputOf(part);
@@ -128,6 +137,7 @@ export class RegistryMaker implements Maker<'registry'> {
         context.layers.vouch(name, voucher);
       }
       infos.set(name, info);
+      if (source.published !== undefined) context.layers.noteBlob(name, { diffId, digest: blob.digest, size: blob.size }, `${host}/${repository}`);
       if (reused) present += blob.size;
       context.log(`${diffId.slice(0, 19)} ${reused ? 'is there already' : 'fetched'} (${megabytes(blob.size)} MB)\n`);
     };
@@ -142,7 +152,7 @@ export class RegistryMaker implements Maker<'registry'> {
     try {
       await Promise.allSettled(works.map((work) => work.catch((error: unknown) => failed.abort(error))));
       signal.throwIfAborted();
-      return { infos, diskBytes };
+      return { infos, twins, diskBytes };
     } finally {
       if (disk !== undefined && signal.aborted) await this.#settings.disks.templates.destroy(context.name);
       stopWatching();

@@ -23,7 +23,6 @@ export interface LayerBlob {
   readonly digest: string;
   /** Of the blob. */
   readonly size: number;
-  readonly tarBytes: number;
 }
 
 export type PublishReport =

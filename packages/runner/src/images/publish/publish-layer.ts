@@ -33,8 +33,8 @@ const TICK_MS = 250;
 
 function judge(report: PublishReport): LayerBlob {
   if (report.type === 'done') {
-    const { diffId, digest, size, tarBytes } = report;
-    return { diffId, digest, size, tarBytes };
+    const { diffId, digest, size } = report;
+    return { diffId, digest, size };
   }
   switch (report.what) {
     case 'tree': throw new MakeFailed(`The image cannot be published: ${report.message}`);

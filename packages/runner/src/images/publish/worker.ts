@@ -60,7 +60,7 @@ async function run(): Promise<PublishReport> {
   const digest = `sha256:${blobHash.digest('hex')}`;
   upload ??= await pusher.upload();
   await upload.finish(digest, Buffer.concat(waiting));
-  return { type: 'done', diffId: `sha256:${tarHash.digest('hex')}`, digest, size, tarBytes };
+  return { type: 'done', diffId: `sha256:${tarHash.digest('hex')}`, digest, size };
 }
 
 function reportOf(error: unknown): PublishReport {
