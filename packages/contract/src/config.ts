@@ -130,3 +130,10 @@ export interface PaddockConfig {
   };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
+
+/** `host:port` at which the runner, on this machine, reaches the API over plain http. */
+export function ownAddress({ host, port }: Pick<PaddockConfig, 'host' | 'port'>): string {
+  if (host === '0.0.0.0' || host === 'localhost') return `127.0.0.1:${port}`;
+  if (host === '::') return `[::1]:${port}`;
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

@@ -52,10 +52,11 @@ async function built(snapshot = `built-${made}`): Promise<string> {
 async function ofSandbox(snapshot = `of-sandbox-${made}`): Promise<string> {
   const { id } = await plane.create();
   const count = ordered(plane, 'sandbox').length;
-  await plane.call('POST', `/api/sandbox/${id}/snapshot`, { name: snapshot });
+  const asked = plane.call('POST', `/api/sandbox/${id}/snapshot`, { name: snapshot });
   const name = await untilOrdered(plane, 'sandbox', count + 1);
   plane.runner.settle(name, { state: 'ready' });
   await untilSnapshot(plane, snapshot, 'active');
+  await asked;
   await plane.call('DELETE', `/api/sandbox/${id}`);
   return name;
 }

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { PaddockConfig, RegistryAuth, RegistryPushAccess } from '@paddock/contract';
+import { ownAddress, type PaddockConfig, type RegistryAuth, type RegistryPushAccess } from '@paddock/contract';
 import { createRegistry, isRepository, isTag, parseDigest, RegistryCredentials, RegistryError, type Registry, type RegistryAction, type RegistryEvent, type RegistryGrant } from '@paddock/store';
 import type { Logger } from 'pino';
 import type { UserPrincipal } from '../auth/index.ts';
@@ -42,9 +42,9 @@ export class OwnRegistry {
   #registry: Registry | null = null;
 
   constructor(parts: Parts) {
-    const { host, port, publicUrl } = parts.config;
+    const { port, publicUrl } = parts.config;
     this.#parts = parts;
-    this.#address = `${addressOf(host)}:${port}`;
+    this.#address = ownAddress(parts.config);
     this.#known = new Set([this.#address, new URL(publicUrl).host, ...LOOPBACK.map((name) => `${name}:${port}`)]);
   }
 
@@ -134,13 +134,6 @@ export class OwnRegistry {
     });
     return this.#keys;
   }
-}
-
-/** The address that the runner, on this machine, reaches the API at. */
-function addressOf(host: string): string {
-  if (host === '0.0.0.0' || host === 'localhost') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** Without a dot or a port Docker takes the first part of a reference for a user of Docker Hub. */
