@@ -27,7 +27,7 @@ export async function createImagePlane(context: ControlContext, runner: RunnerCl
   const { db, images, snapshots, organizations, registry, settings, config, log } = context;
   const credentials = credentialsOf(context);
   const shelf = new RegistryShelf(registry);
-  const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), published: shelf, shelf, log });
+  const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), published: shelf, shelf, publishing: publishes(config), log });
   const publisher = new ImagePublisher({ db, images, runner, shelf, enabled: publishes(config), log });
   images.useReconciler(reconciler);
   const pulls = new SnapshotPulls({

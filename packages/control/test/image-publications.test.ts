@@ -180,6 +180,20 @@ describe('a snapshot that sleeps', () => {
     expect((await row(name))!.publication).toBe('published');
   });
 
+  test('and was built is taken from the registry by the same build again, and its log ends', async () => {
+    const snapshot = `built-${made}`;
+    const name = await publishedOne(() => built(snapshot));
+    await sleep(snapshot);
+    await until(async () => (await row(name))?.state === 'away', 'it is away', 20_000);
+    expect((await plane.call('GET', `/api/snapshots/${snapshot}/build-logs?follow=true`)).status).toBe(200);
+    const { body } = await plane.call('POST', '/api/snapshots', { name: `${snapshot}-twin`, buildInfo: { dockerfileContent: `FROM x\nRUN ${snapshot}` } });
+    expect(body.state).toBe('pulling');
+    await until(() => plane.runner.sources.get(name)?.kind === 'registry', 'it is pulled');
+    plane.runner.settle(name, { state: 'ready' });
+    await untilSnapshot(plane, `${snapshot}-twin`, 'active');
+    expect(await snapshotState(plane, snapshot)).toBe('inactive');
+  });
+
   test('made of a sandbox and not published keeps the runner\'s copy, which is all there is', async () => {
     const snapshot = `of-sandbox-${made}`;
     const name = await ofSandbox(snapshot);

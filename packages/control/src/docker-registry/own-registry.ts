@@ -101,9 +101,9 @@ export class OwnRegistry {
     return this.accessTo(subject, [{ repositories, actions }]);
   }
 
-  async accessTo(subject: string, grants: readonly RegistryGrant[]): Promise<RegistryAuth> {
+  async accessTo(subject: string, grants: readonly RegistryGrant[], lifetimeMs = LIFETIME_MS): Promise<RegistryAuth> {
     const { credentials } = await this.#secrets();
-    const { username, secret } = credentials.issue(subject, grants, LIFETIME_MS);
+    const { username, secret } = credentials.issue(subject, grants, lifetimeMs);
     return { host: this.#address, username, password: secret };
   }
 

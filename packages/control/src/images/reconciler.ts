@@ -30,6 +30,8 @@ export interface ImageReconcilerDeps extends SourceDeps {
   readonly images: Images;
   readonly runner: RunnerClient;
   readonly shelf: Pick<ImageShelf, 'drop'>;
+  /** Images are being published, so that there may be something of one of which the row knows nothing. */
+  readonly publishing: boolean;
   readonly log: Logger;
 }
 
@@ -163,7 +165,8 @@ export class ImageReconciler {
         const removed = await runner.removeImage(name);
         if (!removed.ok) return OPEN_MS;
         // The runner sends nothing any more. The row goes last: as long as it is there this is done again.
-        if (isPublishable(image) && !(await this.#dropPublished(name))) return DROP_MS;
+        const maybeThere = isPublishable(image) && (image.publication !== 'none' || this.#deps.publishing);
+        if (maybeThere && !(await this.#dropPublished(name))) return DROP_MS;
         if ((await db.run(deleteRemoved(name))) === 1) return null;
         // Wanted again meanwhile, so it is looked at once more; what an event from before the removal may have said is not so.
         await images.move(name, 'lost', { sizeBytes: null });
