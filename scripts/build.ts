@@ -16,6 +16,7 @@ const PROCESSES = ['cli', 'runner', 'control'];
 const BUNDLES: Readonly<Record<string, string>> = {
   ...Object.fromEntries(PROCESSES.map((name) => [name, `packages/${name}/src/main.ts`])),
   'unpack-worker': 'packages/runner/src/images/unpack/worker.ts',
+  'publish-worker': 'packages/runner/src/images/publish/worker.ts',
 };
 
 /**

@@ -23,11 +23,11 @@ const START_MS = 900_000;
  * Starts a whole Paddock as an operator would (`bin/paddock up`), in a data directory of its own that only root enters and
  * on a free port, and returns when it is ready: API up, image there.
  */
-export async function startPaddock({ warmPool = '0', env = {} }: PaddockOptions = {}): Promise<Paddock> {
-  const dataDir = join(mkdtempSync(join(tmpdir(), 'paddock-e2e-')), 'data');
+export async function startPaddock({ warmPool = '0', env = {}, earlier }: PaddockOptions = {}): Promise<Paddock> {
+  const dataDir = earlier?.layout.dataDir ?? join(mkdtempSync(join(tmpdir(), 'paddock-e2e-')), 'data');
   const layout = layoutOf(dataDir);
-  const apiKey = `dtn_${randomBytes(32).toString('hex')}`;
-  const port = await freePort();
+  const apiKey = earlier?.apiKey ?? `dtn_${randomBytes(32).toString('hex')}`;
+  const port = earlier ? Number(new URL(earlier.apiUrl).port) : await freePort();
   const log: string[] = [];
   const supervisor = spawn(join(root, 'bin/paddock'), ['up'], {
     cwd: '/',
@@ -79,6 +79,11 @@ export async function startPaddock({ warmPool = '0', env = {} }: PaddockOptions 
     warmPoolFull: () => warmPoolFull(layout, warmPool),
     sandboxLeftovers: () => findSandboxTraces(layout, state()?.parts.runner?.pid ?? null),
     leftovers: () => findTraces(layout).map(describeTrace),
+    async halt() {
+      const ended = new Promise((resolve) => supervisor.once('exit', resolve));
+      supervisor.kill('SIGTERM');
+      await ended;
+    },
     async stop() {
       if (supervisor.exitCode === null) await deleteAll(`http://localhost:${port}/api`, apiKey);
       await removeAll();

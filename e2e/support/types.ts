@@ -17,6 +17,8 @@ export interface Paddock {
   sandboxLeftovers(): string[];
   /** Everything the instance made on the host that is still there: mounts, netns, veths, cgroups, loop devices, nft tables, processes. */
   leftovers(): string[];
+  /** Stops the server and leaves everything it has on disk. */
+  halt(): Promise<void>;
   /** Deletes all sandboxes, stops the server and removes its data directory. */
   stop(): Promise<void>;
 }
@@ -25,4 +27,6 @@ export interface PaddockOptions {
   /** As PADDOCK_WARM_POOL: `0` or `daytona-small=2,…`. Default `0`. */
   readonly warmPool?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** One that was halted: started again on its data, under its address and key. */
+  readonly earlier?: Paddock;
 }

@@ -57,6 +57,14 @@ export interface PaddockConfig {
     /** Mirror for mmdebstrap; null: its own default. */
     readonly mirror: string | null;
   };
+  /** Snapshots of sandboxes and builds. */
+  readonly images: {
+    /**
+     * Whether they are put into this server's registry, for other runners and for the time after this machine. `auto`: where the object store is an
+     * external one. `PADDOCK_PUBLISH_IMAGES`, default auto.
+     */
+    readonly publish: 'auto' | 'always' | 'never';
+  };
   /** Registries that images are pulled from. */
   readonly registries: {
     /** `host[:port]` as in image references that are spoken to over plain http, besides those of the loopback interface. `PADDOCK_INSECURE_REGISTRIES`. */
@@ -121,4 +129,11 @@ export interface PaddockConfig {
     readonly roleName: string | null;
   };
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** `host:port` at which the runner, on this machine, reaches the API over plain http. */
+export function ownAddress({ host, port }: Pick<PaddockConfig, 'host' | 'port'>): string {
+  if (host === '0.0.0.0' || host === 'localhost') return `127.0.0.1:${port}`;
+  if (host === '::') return `[::1]:${port}`;
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -16,7 +16,16 @@ export type ImageSource =
   /** A recipe of ours, made with mmdebstrap. */
   | { readonly kind: 'recipe' }
   /** Pulled from an OCI registry. `reference` is `host/repository@sha256:<hex>`; `auth` null: anonymous. */
-  | { readonly kind: 'registry'; readonly reference: string; readonly auth: RegistryAuth | null }
+  | {
+    readonly kind: 'registry';
+    readonly reference: string;
+    readonly auth: RegistryAuth | null;
+    /**
+     * Absent: somebody's image. Else one that a runner of this installation published: the limit for images does not hold, and of one made
+     * of a sandbox the topmost layer is the disk that new sandboxes' disks begin as.
+     */
+    readonly published?: 'image' | 'disk';
+  }
   /** Built from a Dockerfile over the merged trees of the contexts, in their order. */
   | {
     readonly kind: 'build';
@@ -54,6 +63,27 @@ export interface RunnerImage {
   readonly transient?: boolean;
   /** When ready. */
   readonly config?: RunnerImageConfig;
+}
+
+/** An image of the runner is put into a registry, for other runners and for the time after this one. */
+export interface PublicationRequest {
+  /** `host/repository` of the image alone. */
+  readonly repository: string;
+  /** May read and write it, and read the repositories of other images that it shares layers with. */
+  readonly auth: RegistryAuth | null;
+}
+
+export interface RunnerPublication {
+  /** Of the image. */
+  readonly name: string;
+  readonly state: 'running' | 'done' | 'failed';
+  /** Of the layer in progress, unpacked. */
+  readonly doneBytes: number;
+  /** Of one that is done. `reference` is `host/repository@sha256:<hex>`; `sizeBytes` is what the registry keeps. */
+  readonly published?: { readonly reference: string; readonly sizeBytes: number };
+  readonly reason?: string;
+  /** The cause may pass by itself. */
+  readonly transient?: boolean;
 }
 
 /** What a registry says about a reference. */

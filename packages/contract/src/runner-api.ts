@@ -1,5 +1,5 @@
 import type { RunnerTransfer } from './archives.ts';
-import type { RunnerImage } from './images.ts';
+import type { RunnerImage, RunnerPublication } from './images.ts';
 import type { NetworkPolicy } from './network-policy.ts';
 
 /**
@@ -22,6 +22,8 @@ import type { NetworkPolicy } from './network-policy.ts';
  * | GET    /v1/images/:name              | 200 RunnerImage, 404                                                 |
  * | DELETE /v1/images/:name              | 204 nobody new may use it, work on it ends; its layers go when no sandbox needs them |
  * | GET    /v1/images/:name/log?follow=  | 200 text: what making it printed; `follow=true` ends when it is ready or failed; 404 |
+ * | PUT    /v1/images/:name/publication PublicationRequest | 202 RunnerPublication: a ready image is being sent to a registry, or was; `publication` events tell the end. Deleting the image ends it |
+ * | DELETE /v1/images/:name/publication  | 204 nothing of it goes on                                             |
  * | POST   /v1/registry/inspect { reference, auth } | 200 InspectedImage; 404 IMAGE_NOT_FOUND, 502 REGISTRY_FAILED, 503 REGISTRY_UNAVAILABLE |
  * | GET    /v1/volumes                   | 200 { volumes: RunnerVolume[] } whose data is on this runner           |
  * | PUT    /v1/volumes/:id { driver, access } | 200 RunnerVolume: exists, empty if it did not                        |
@@ -121,6 +123,8 @@ export type RunnerEvent =
   /** Sent when a sandbox's last process ended without anyone having asked for it. */
   | { readonly type: 'sandbox.exited'; readonly id: string; readonly reason: string }
   | { readonly type: 'image'; readonly image: RunnerImage }
+  /** The publication of an image ended. */
+  | { readonly type: 'publication'; readonly publication: RunnerPublication }
   /** An archive or a restore ended. */
   | { readonly type: 'transfer'; readonly transfer: RunnerTransfer };
 

@@ -1,6 +1,7 @@
 import type { ControlContext } from './context.ts';
 import type { Domain } from './http/index.ts';
-import { followLog, hostOf, ImageReconciler, type BuildContexts, type RegistryCredentials } from './images/index.ts';
+import { RegistryShelf } from './docker-registry/index.ts';
+import { followLog, hostOf, ImagePublisher, ImageReconciler, publishes, type BuildContexts, type RegistryCredentials } from './images/index.ts';
 import { followImages, type ImageFollower, type RunnerClient } from './runners/index.ts';
 import type { Sandbox } from './sandboxes/index.ts';
 import { BuildLogUrls, logRoutes, SnapshotPulls } from './snapshots/index.ts';
@@ -9,6 +10,7 @@ import { BuildLogUrls, logRoutes, SnapshotPulls } from './snapshots/index.ts';
 export interface ImagePlane {
   readonly domain: Domain;
   readonly follower: ImageFollower;
+  readonly publisher: ImagePublisher;
   start(): void;
   stop(): void;
 }
@@ -24,7 +26,9 @@ const CONTEXT_URL_SECONDS = 6 * 3_600;
 export async function createImagePlane(context: ControlContext, runner: RunnerClient, { sandboxes, findSandbox }: SandboxLookups): Promise<ImagePlane> {
   const { db, images, snapshots, organizations, registry, settings, config, log } = context;
   const credentials = credentialsOf(context);
-  const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), log });
+  const shelf = new RegistryShelf(registry);
+  const reconciler = new ImageReconciler({ db, images, runner, credentials, contexts: contextsOf(context), published: shelf, shelf, publishing: publishes(config), log });
+  const publisher = new ImagePublisher({ db, images, runner, shelf, enabled: publishes(config), log });
   images.useReconciler(reconciler);
   const pulls = new SnapshotPulls({
     db, snapshots, images, runner, credentials, log, maxSizeGiB: async (id) => (await organizations.rules(id))?.maxSnapshotSizeGiB ?? 0,
@@ -50,13 +54,16 @@ export async function createImagePlane(context: ControlContext, runner: RunnerCl
       },
     }),
     follower,
+    publisher,
     start() {
       reconciler.start();
+      publisher.start();
       pulls.start();
     },
     stop() {
       follower.stop();
       reconciler.stop();
+      publisher.stop();
       pulls.stop();
     },
   };

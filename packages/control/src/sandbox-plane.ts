@@ -3,7 +3,7 @@ import type { GatewayBackend, SshBackend } from '@paddock/gateway';
 import type { ControlContext } from './context.ts';
 import { createEventSockets, Publisher, type EventSockets } from './events/index.ts';
 import type { Domain } from './http/index.ts';
-import { createImagePlane } from './image-plane.ts';
+import { createImagePlane, type ImagePlane } from './image-plane.ts';
 import type { Image } from './images/index.ts';
 import { createRunnerClient, followRunnerEvents } from './runners/index.ts';
 import {
@@ -45,7 +45,9 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   organizations.useVolumeCount((organizationId) => volumes.count(organizationId));
   const activity = new Activity(clockStore, log);
   const clocks = new Clocks({ store, clockStore, activity, log });
-  const diskSteps = new DiskSteps({ runner, images: context.images, objects: context.objects, runnerId });
+  // The images' plane is made of what is made here.
+  let imagePlane: ImagePlane;
+  const diskSteps = new DiskSteps({ runner, images: context.images, publications: { awaits: (image) => imagePlane.publisher.awaits(image), isRunning: (name) => imagePlane.publisher.isRunning(name) }, objects: context.objects, runnerId });
   const archiveKeeper = new ArchiveKeeper({ store: new ArchiveStore(db), objects: context.objects, log });
   const reconciler = new Reconciler({ db, store, runner, images: context.images, diskSteps, runnerId, log });
   const sockets = createEventSockets((token) => auth.authenticate(token));
@@ -112,7 +114,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
   }
   organizations.useUsageSource(usageSource(db, runnerInfo));
 
-  const imagePlane = await createImagePlane(context, runner, { sandboxes: store, findSandbox: find });
+  imagePlane = await createImagePlane(context, runner, { sandboxes: store, findSandbox: find });
   const tellUsable = (image: Image | null): void => {
     if (image?.name === config.image.default && image.state === 'ready') tellParent({ type: 'usable' });
   };
@@ -127,6 +129,7 @@ export async function createSandboxPlane(context: ControlContext): Promise<Sandb
     if (event.type === 'sandbox.exited') reconciler.exited(event.id);
     else if (event.type === 'image') imagePlane.follower.changed(event.image);
     else if (event.type === 'transfer') reconciler.transferEnded(event.transfer);
+    else if (event.type === 'publication') imagePlane.publisher.ended(event.publication);
     else {
       connected = true;
       reconciler.compare();

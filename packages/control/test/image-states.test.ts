@@ -9,9 +9,9 @@ import { COUNTED, FOLLOWING, SNAPSHOT_MOVES, stateOfImage, type SnapshotTrigger 
 test('moves of images: a new one is a decision to be made here too', () => {
   const rows = (Object.keys(IMAGE_MOVES) as ImageTrigger[]).flatMap((trigger) => IMAGE_MOVES[trigger].from.map((from) => `${from} ─${trigger}▶ ${IMAGE_MOVES[trigger].to}`));
   expect(rows.sort()).toEqual([
-    'failed ─drop▶ removing', 'failed ─prepare▶ preparing', 'failed ─ready▶ ready', 'failed ─want▶ pending', 'pending ─drop▶ removing', 'pending ─fail▶ failed',
+    'away ─drop▶ removing', 'away ─want▶ pending', 'failed ─drop▶ removing', 'failed ─prepare▶ preparing', 'failed ─ready▶ ready', 'failed ─want▶ pending', 'leaving ─drop▶ removing', 'leaving ─left▶ away', 'leaving ─want▶ pending', 'pending ─drop▶ removing', 'pending ─fail▶ failed',
     'pending ─prepare▶ preparing', 'pending ─ready▶ ready', 'pending ─retry▶ pending', 'pending ─send▶ preparing', 'preparing ─drop▶ removing', 'preparing ─fail▶ failed',
-    'preparing ─ready▶ ready', 'preparing ─retry▶ pending', 'ready ─drop▶ removing', 'ready ─fail▶ failed', 'ready ─lost▶ pending', 'ready ─prepare▶ preparing',
+    'preparing ─ready▶ ready', 'preparing ─retry▶ pending', 'ready ─drop▶ removing', 'ready ─fail▶ failed', 'ready ─lost▶ pending', 'ready ─offload▶ leaving', 'ready ─prepare▶ preparing',
     'ready ─ready▶ ready', 'removing ─want▶ pending',
   ].sort());
   // Whoever is not settled is looked after, and each of those states has a way out.
@@ -29,10 +29,11 @@ test('moves of snapshots, and what an image\'s state means for them', () => {
     const source = { kind } as Parameters<typeof stateOfImage>[0]['source'];
     return IMAGE_STATES.map((state) => stateOfImage({ state, source }, 'pending'));
   };
-  expect(of('registry')).toEqual(['pulling', 'pulling', 'active', 'error', 'pulling']);
+  expect(of('registry')).toEqual(['pulling', 'pulling', 'active', 'error', 'pulling', 'pulling', 'pulling']);
   expect(of('recipe')).toEqual(of('registry'));
-  expect(of('build')).toEqual(['building', 'building', 'active', 'build_failed', 'building']);
-  expect(of('sandbox')).toEqual(['snapshotting', 'snapshotting', 'active', 'error', 'snapshotting']);
+  expect(of('build')).toEqual(['building', 'building', 'active', 'build_failed', 'building', 'building', 'building']);
+  expect(of('sandbox')).toEqual(['snapshotting', 'snapshotting', 'active', 'error', 'snapshotting', 'snapshotting', 'snapshotting']);
+  for (const source of [{ kind: 'sandbox', sandboxId: '' }, { kind: 'build', dockerfile: '', contextHashes: [] }] as const) expect(stateOfImage({ state: 'pending', source, published: 'x@y' }, 'pending')).toBe('pulling');
   expect(stateOfImage({ state: 'preparing', source: { kind: 'recipe' } }, 'active')).toBe('active');
 });
 

@@ -4,8 +4,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RegistryAuth } from '@paddock/contract';
+import { ownAddress, type RegistryAuth } from '@paddock/contract';
 import type { Registry } from '@paddock/store';
+import { RegistryShelf } from '../src/docker-registry/index.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { secondOrganization, type SecondOrganization } from './second-organization.ts';
 import { ADMIN_KEY, startTestControl, startTestDatabase, type TestControl, type TestDatabase } from './support.ts';
@@ -108,6 +109,55 @@ test('an image is removed by the reference it was pushed under; others, and thos
   expect([await status('v2'), await status(digest)]).toEqual([200, 200]);
   await control.context.registry.remove(organizationId, `localhost:3000/${organizationId}/removed:v2`);
   expect(await status(digest)).toBe(404);
+});
+
+test('the place of images is opened by no credential that a client can have, whatever it asks for', async () => {
+  const shelf = new RegistryShelf(control.context.registry);
+  const { repository, auth } = await shelf.placeOf('sandbox-secret');
+  const name = repository.slice(repository.indexOf('/') + 1);
+  const digest = await push(auth, name, 'v1');
+  const published = `${name}@${digest}`;
+  for (const client of [await loginOf(ADMIN_KEY), await loginOf(other.key)]) {
+    const denied = async (method: string, path: string, body?: string) => expect((await call(client, method, path, body)).status, `${method} ${path}`).toBe(403);
+    await denied('GET', `/v2/${name}/manifests/${digest}`);
+    await denied('GET', `/v2/${name}/blobs/${sha256('layer')}`);
+    await denied('GET', `/v2/${name}/tags/list`);
+    await denied('POST', `/v2/${name}/blobs/uploads/`);
+    await denied('PUT', `/v2/${name}/manifests/v1`, '{}');
+    await denied('DELETE', `/v2/${name}/manifests/${digest}`);
+    await denied('DELETE', `/v2/${name}/blobs/${sha256('layer')}`);
+    // A mount of what the client may not read begins an upload in its place.
+    expect((await call(client, 'POST', `/v2/${client.project}/thief/blobs/uploads/?mount=${sha256('layer')}&from=${name}`)).status).toBe(202);
+    expect((await call(client, 'GET', `/v2/${client.project}/thief/blobs/${sha256('layer')}`)).status).toBe(404);
+    expect(await (await call(client, 'GET', '/v2/_catalog')).text()).not.toContain('paddock/');
+    const { token } = await (await call(client, 'GET', `/v2/token?service=paddock&scope=repository:${name}:pull,push,delete`)).json() as { token: string };
+    expect((await fetch(`${base}/v2/${name}/manifests/${digest}`, { headers: { authorization: `Bearer ${token}` } })).status).toBe(401);
+  }
+  for (const host of [control.context.registry.address, 'localhost:3000', 'box.lan:3000']) {
+    const access = control.context.registry.pullAccess(organizationId, `${host}/${published}`);
+    if (host === control.context.registry.address) await expect(access).rejects.toMatchObject({ statusCode: 400 });
+    else expect(await access.catch(() => null), host).toBeNull();
+    await control.context.registry.remove(organizationId, `${host}/${published}`);
+  }
+  // The runner's own credentials: to write one image and read the others, or to read one.
+  const reader = (await shelf.access(published)).auth;
+  expect((await call(reader, 'GET', `/v2/${name}/manifests/${digest}`)).status).toBe(200);
+  expect((await call(reader, 'POST', `/v2/${name}/blobs/uploads/`)).status).toBe(403);
+  const { auth: neighbour } = await shelf.placeOf('sandbox-neighbour');
+  expect((await call(neighbour, 'GET', `/v2/${name}/manifests/${digest}`)).status).toBe(200);
+  for (const [method, path] of [['POST', `${name}/blobs/uploads/`], ['DELETE', `${name}/manifests/${digest}`], ['GET', `${organizationId}/app/manifests/v1`]] as const) expect((await call(neighbour, method, `/v2/${path}`)).status, path).toBe(403);
+  const names: string[] = [];
+  for await (const found of shelf.names()) names.push(found);
+  expect(names).toEqual(['sandbox-secret']);
+  await shelf.drop('sandbox-secret');
+  await shelf.drop('sandbox-secret');
+  expect((await call(reader, 'GET', `/v2/${name}/manifests/${digest}`)).status).toBe(404);
+  for await (const found of shelf.names()) expect.unreachable(found);
+});
+
+test('the runner reaches it at the address that the server listens at', () => {
+  expect(['127.0.0.1', '0.0.0.0', 'localhost', '::', '::1', '10.1.2.3', 'fd00::1'].map((host) => ownAddress({ host, port: 3000 })))
+    .toEqual(['127.0.0.1:3000', '127.0.0.1:3000', '127.0.0.1:3000', '[::1]:3000', '[::1]:3000', '10.1.2.3:3000', '[fd00::1]:3000']);
 });
 
 test('another control plane on the same database takes the same credentials', async () => {

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  RUNNER_ERRORS, type ImageSource, type InspectedImage, type RunnerErrorCode, type RunnerEvent, type RunnerImage, type RunnerSandbox, type RunnerTransfer, type SandboxPatch, type SandboxSpec,
+  RUNNER_ERRORS, type ImageSource, type InspectedImage, type RunnerErrorCode, type RunnerEvent, type RunnerImage, type RunnerPublication, type RunnerSandbox, type RunnerTransfer, type SandboxPatch, type SandboxSpec,
 } from '@paddock/contract';
 
 interface Held {
@@ -28,6 +28,8 @@ export class RunnerPeer {
   images: RunnerImage[] = [{ name: 'slim', state: 'ready', sizeBytes: 1 }];
   /** What `PUT /v1/images/:name` was given, by name. An image stays `preparing` until `settle` is called. */
   readonly sources = new Map<string, ImageSource>();
+  /** Publications, running until `endPublication`, by image; with the repository they were asked for with. */
+  readonly publications = new Map<string, { status: RunnerPublication; repository: string; username: string }>();
   /** Texts of images' logs; a log ends when its image is settled. */
   readonly logs = new Map<string, string>();
   /** Answers of registries, by reference; others are not found. */
@@ -84,6 +86,14 @@ export class RunnerPeer {
     if (tell) this.#publish({ type: 'transfer', transfer: transfer.status });
   }
 
+  /** A publication ends. It is asked for anew when it failed. */
+  endPublication(name: string, outcome: Pick<RunnerPublication, 'state' | 'reason' | 'transient'>, tell = true): void {
+    const publication = this.publications.get(name)!;
+    const published = outcome.state === 'done' ? { published: { reference: `${publication.repository}@sha256:${'d'.repeat(64)}`, sizeBytes: 10 } } : {};
+    publication.status = { ...publication.status, ...outcome, ...published };
+    if (tell) this.#publish({ type: 'publication', publication: publication.status });
+  }
+
   count(request: string): number {
     return this.requests.filter((line) => line === request).length;
   }
@@ -122,8 +132,10 @@ export class RunnerPeer {
   #image(method: string, name: string, verb: string | undefined, body: unknown, res: ServerResponse): void {
     if (!name) return reply(res, 200, { images: this.images });
     const image = this.images.find((other) => other.name === name);
+    if (verb === 'publication') return this.#publication(name, image, body as { repository: string; auth: { username: string } }, res);
     if (verb !== 'log') this.requests.push(`${method} ${name}`);
     if (method === 'DELETE') {
+      this.publications.delete(name);
       this.images = this.images.filter((other) => other.name !== name);
       return reply(res, 204, null);
     }
@@ -133,6 +145,7 @@ export class RunnerPeer {
       if (failure) return reply(res, RUNNER_ERRORS[failure], { code: failure, message: `peer says ${failure}` });
       this.sources.set(name, body as ImageSource);
       if (image?.state === 'ready') return reply(res, 202, image);
+      this.publications.delete(name);
       const made: RunnerImage = { name, state: 'preparing', sizeBytes: null };
       this.images = [...this.images.filter((other) => other.name !== name), made];
       return reply(res, 202, made);
@@ -140,6 +153,15 @@ export class RunnerPeer {
     if (!image) return reply(res, 404, { code: 'IMAGE_NOT_FOUND', message: 'no such image' });
     if (verb === 'log') return void this.#log(name, res);
     reply(res, 200, image);
+  }
+
+  #publication(name: string, image: RunnerImage | undefined, { repository, auth }: { repository: string; auth: { username: string } }, res: ServerResponse): void {
+    this.requests.push(`PUBLISH ${name}`);
+    if (image?.state !== 'ready') return reply(res, 404, { code: 'IMAGE_NOT_FOUND', message: 'no such image' });
+    const known = this.publications.get(name);
+    const status: RunnerPublication = known && known.status.state !== 'failed' ? known.status : { name, state: 'running', doneBytes: 0 };
+    this.publications.set(name, { status, repository, username: auth.username });
+    reply(res, 202, status);
   }
 
   async #log(name: string, res: ServerResponse): Promise<void> {

@@ -56,7 +56,7 @@ export function testConfig(databaseUrl: string, overrides: Partial<PaddockConfig
     dataDir: '/tmp/paddock-control-none', runRoot: '/tmp/paddock-control-none/run', host: '127.0.0.1', port: 0, sshPort: 0,
     publicUrl: 'http://localhost:3000', previewDomain: 'localhost:3000', previewProtocol: 'http', trustedProxies: [], databaseUrl,
     adminApiKey: ADMIN_KEY, healthApiKey: HEALTH_KEY, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small', warmPool: {},
-    volumes: { driver: 'local', sizeGiB: 1 }, pool: { sizeGiB: 1, device: null }, builds: { cpus: 2, memoryGiB: 4, diskGiB: 20, timeoutMinutes: 60, atOnce: 2, caFile: null }, image: { default: 'slim', suite: 'trixie', mirror: null }, registries: { insecure: [], mirrors: {}, imageLimitGiB: 50 }, network: { subnet: null, denied: [], dns: null },
+    volumes: { driver: 'local', sizeGiB: 1 }, pool: { sizeGiB: 1, device: null }, builds: { cpus: 2, memoryGiB: 4, diskGiB: 20, timeoutMinutes: 60, atOnce: 2, caFile: null }, images: { publish: 'auto' }, image: { default: 'slim', suite: 'trixie', mirror: null }, registries: { insecure: [], mirrors: {}, imageLimitGiB: 50 }, network: { subnet: null, denied: [], dns: null },
     objectStore: { endpoint: null, stsEndpoint: null, region: 'us-east-1', accessKey: null, secretKey: null, bucket: 'daytona-volume-builds', accountId: null, roleName: null },
     amazon: { brokerRoleArn: null, accessKeyId: null, secretAccessKey: null, sessionToken: null, roleArn: null, webIdentityTokenFile: null, stsEndpoint: null, ecrEndpoint: null },
     logLevel: 'error',

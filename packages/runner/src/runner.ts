@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { layoutOf, type Layout, type PaddockConfig, type RunnerInfo } from '@paddock/contract';
+import { layoutOf, ownAddress, type Layout, type PaddockConfig, type RunnerInfo } from '@paddock/contract';
 import { SandboxMaker } from './archives/sandbox-maker.ts';
 import { Builder } from './builds/index.ts';
 import { Transfers } from './archives/transfers.ts';
@@ -13,7 +13,7 @@ import { ExitWatch } from './engine/exit-watch.ts';
 import { GIB, Launcher } from './engine/launcher.ts';
 import { Runtime } from './engine/runtime.ts';
 import { collectGuests, prepareGuest } from './guest/index.ts';
-import { Images, RecipeMaker, RegistryMaker, inspect, keepMade } from './images/index.ts';
+import { Images, Publications, RecipeMaker, RegistryMaker, inspect, keepMade } from './images/index.ts';
 import type { Parts } from './lifecycle/parts.ts';
 import { Records } from './lifecycle/records.ts';
 import { recover } from './lifecycle/recover.ts';
@@ -47,9 +47,18 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
   const disks = chooseDisks({ layout, sizeGiB: config.pool.sizeGiB, device: config.pool.device, log });
   const network = createNetwork({ layout, config: config.network, log });
   const [guest] = await Promise.all([prepareGuest(layout), disks.open(), network.open()]);
-  const images = new Images({ disks, templates: disks.templates, log, onChange: (image) => events.publish({ type: 'image', image }) });
+  // This server's own registry has no TLS, also where it listens at an address of the network.
+  const registries = { ...config.registries, insecure: [...config.registries.insecure, ownAddress(config)] };
+  const images = new Images({
+    disks, templates: disks.templates, log,
+    onChange: (image) => {
+      if (image.state !== 'ready') publications.forget(image.name);
+      events.publish({ type: 'image', image });
+    },
+  });
+  const publications = new Publications({ images, settings: registries, publish: events.publish, log });
   images.register('recipe', new RecipeMaker({ config: config.image, cacheDir: process.env['PADDOCK_IMAGE_CACHE'] ?? null }));
-  const registry = new RegistryMaker({ config: config.registries, disks });
+  const registry = new RegistryMaker({ config: registries, disks });
   images.register('registry', registry);
   await images.open();
 
@@ -101,7 +110,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       sandboxesStarted: sandboxes.startedCount - sandboxes.listInternal().filter(({ state }) => state === 'started').length,
     };
   };
-  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, inspect: (reference, auth, signal) => inspect(config.registries, reference, auth, signal), version: VERSION, log });
+  const server = runnerServer({ sandboxes, transfers, volumes, events, info, images, publications, inspect: (reference, auth, signal) => inspect(registries, reference, auth, signal), version: VERSION, log });
   await listenAt(server, layout.runnerSocket, socketGid);
   log.info({ ...recovered, engine: engine.path, cgroups: cgroups.version, instance: layout.instance, ms: Math.round(performance.now() - since) }, 'runner is ready');
 
@@ -113,6 +122,7 @@ export async function runRunner(config: PaddockConfig, log: Logger): Promise<Run
       events.close();
       server.closeIdleConnections();
       await transfers.close();
+      await publications.close();
       await sandboxes.idle();
       stopKeeping();
       builder.close();

@@ -63,6 +63,8 @@ export interface Disks {
   rebuild(id: string, bytes: number): Promise<string>;
   /** Makes the rebuilt files the disk; on stable storage when it returns. */
   adoptRebuild(id: string, allowanceBytes: number): Promise<void>;
+  /** Makes the rebuilt files a template disk of that name, which pays for nothing. @returns its bytes */
+  adoptTemplate(name: string): Promise<number>;
   /** Idempotent. */
   dropRebuild(id: string): Promise<void>;
   setQuota(id: string, quotaBytes: number): Promise<void>;

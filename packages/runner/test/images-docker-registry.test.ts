@@ -3,7 +3,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeNode, setXattrAt } from '../src/sys/index.ts';
 import { ImageBed, imageOf, sha256, tarOf, type TestImage } from './image-bed.ts';
+import { describeTree, PublishBed, shell } from './publish-bed.ts';
 
 const missing = ['docker-registry', 'skopeo'].filter((program) => {
   try {
@@ -63,6 +65,38 @@ describe.skipIf(missing.length > 0)('the registry that Docker ships', () => {
 
   it('says that it has no such image', async () => {
     expect(await bed.pull('none', `${host}/team/none:1`)).toMatchObject({ state: 'failed', reason: expect.stringMatching(/has no .*team\/none:1 \(manifest unknown\)/) });
+  });
+
+  it('takes what this runner publishes, once, and other tools read it', async () => {
+    const from = await new PublishBed().open();
+    try {
+      await from.image('made', [(dir) => shell(dir, 'mkdir -p etc sub; echo old > etc/old; head -c 30000000 /dev/urandom > big'), (dir) => {
+        shell(dir, 'mkdir -p etc sub; echo new > etc/new; ln etc/new hard');
+        makeNode(join(dir, 'etc/old'), 0o20000);
+        setXattrAt(`${dir}/sub`, 'trusted.overlay.opaque', Buffer.from('y'));
+      }], { Cmd: ['/bin/sh'] });
+      const docker = { host, auth: () => null };
+      const published = await from.publish('made', docker, 'team/made');
+      expect(published).toMatchObject({ state: 'done' });
+      const { reference } = published.published!;
+      const seen = JSON.parse(execFileSync('skopeo', ['inspect', '--no-tags', '--tls-verify=false', `docker://${reference}`], { encoding: 'utf8' })) as { Layers: string[] };
+      expect(seen.Layers).toHaveLength(2);
+      execFileSync('skopeo', ['copy', '--quiet', '--src-tls-verify=false', `docker://${reference}`, `oci:${bed.storage.dir}/copied:made`]);
+      const layer = join(bed.storage.dir, 'copied/blobs/sha256', seen.Layers[1]!.slice(7));
+      expect(execFileSync('sh', ['-c', `zstd -dc < ${layer} | tar -tvf -`], { encoding: 'utf8' }).split('\n').map((line) => line.replace(/ +/g, ' ').replace(/ [\d-]{10} [\d:]{5}/, ''))).toEqual(expect.arrayContaining([
+        '-rw-r--r-- 0/0 4 etc/new', '---------- 0/0 0 etc/.wh.old', '---------- 0/0 0 sub/.wh..wh..opq', 'hrw-r--r-- 0/0 0 hard link to etc/new',
+      ]));
+      await from.forget();
+      const uploads = (): string => execFileSync('sh', ['-c', `find ${bed.storage.dir}/registry -name data -newer ${layer} | wc -l`], { encoding: 'utf8' });
+      expect((await from.publish('made', docker, 'team/made')).published).toEqual(published.published);
+      // Taken over from the other repository.
+      expect((await from.publish('made', docker, 'team/elsewhere')).published!.reference.split('@')[1]).toBe(reference.split('@')[1]);
+      expect(uploads().trim()).toBe('0');
+      expect(await bed.pull('back', reference)).toMatchObject({ state: 'ready', config: { cmd: ['/bin/sh'] } });
+      expect(bed.images.get('back')!.layers.map(describeTree)).toEqual(from.bed.images.get('made')!.layers.map(describeTree));
+    } finally {
+      await from.dispose();
+    }
   });
 
   it('that is gone in the middle leaves a failure that may pass', async () => {

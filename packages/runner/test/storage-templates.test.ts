@@ -43,6 +43,26 @@ for (const [name, Driver] of [['btrfs', BtrfsDisks], ['directory', DirectoryDisk
       expect(await disks.templates.list()).toEqual([]);
     });
 
+    it('are made of what was fetched, and a clone of such a one may be rebuilt with all that it had from it', async () => {
+      const upper = await disks.rebuild('t', 20 * MIB);
+      writeFileSync(join(upper, 'f'), Buffer.alloc(20 * MIB, 'x'));
+      const bytes = await disks.adoptTemplate('t');
+      expect(bytes).toBeGreaterThanOrEqual(20 * MIB);
+      expect(await disks.templates.list()).toEqual(['t']);
+      await disks.create('b', 256 * MIB, 't');
+      expect(statSync(file('b', 'f')).size).toBe(20 * MIB);
+      if (disks instanceof BtrfsDisks) expect(disks.allowance('b', 't')).toBe(bytes);
+      // A half-fetched one is no template, and a fetched one takes the place of another.
+      writeFileSync(join(await disks.rebuild('t', 0), 'g'), 'new');
+      await disks.dropRebuild('t');
+      expect(existsSync(join(disks.templates.upper('t'), 'f'))).toBe(true);
+      writeFileSync(join(await disks.rebuild('t', 0), 'g'), 'new');
+      await disks.adoptTemplate('t');
+      expect(readdirSync(disks.templates.upper('t'))).toEqual(['g']);
+      await disks.templates.destroy('t');
+      expect(statSync(file('b', 'f')).size).toBe(20 * MIB);
+    });
+
     it('outlive the disk they were made of, and a reopened pool', async () => {
       writeFileSync(file('a', 'f'), 'one');
       await disks.snapshot('a', 't');

@@ -205,7 +205,7 @@ function testConfig(dataDir: string): PaddockConfig {
   return {
     dataDir, runRoot: '/run/paddock', host: '127.0.0.1', port: 0, sshPort: 0, publicUrl: 'http://localhost', previewDomain: 'localhost', previewProtocol: 'http',
     trustedProxies: [], databaseUrl: null, adminApiKey: null, healthApiKey: null, serviceUser: 'paddock', region: 'us', defaultSnapshot: 'daytona-small',
-    warmPool: {}, pool: { sizeGiB: 40, device: null }, volumes: { driver: 'local', sizeGiB: 1 }, builds: { cpus: 2, memoryGiB: 4, diskGiB: 20, timeoutMinutes: 60, atOnce: 2, caFile: null }, image: { default: 'slim', suite: 'trixie', mirror: null }, registries: { insecure: [], mirrors: {}, imageLimitGiB: 50 },
+    warmPool: {}, pool: { sizeGiB: 40, device: null }, volumes: { driver: 'local', sizeGiB: 1 }, builds: { cpus: 2, memoryGiB: 4, diskGiB: 20, timeoutMinutes: 60, atOnce: 2, caFile: null }, image: { default: 'slim', suite: 'trixie', mirror: null }, images: { publish: 'auto' }, registries: { insecure: [], mirrors: {}, imageLimitGiB: 50 },
     network: { subnet: null, denied: ['169.254.0.0/16', '224.0.0.0/4'], dns: null },
     objectStore: { endpoint: null, stsEndpoint: null, region: 'us-east-1', accessKey: null, secretKey: null, bucket: 'daytona-volume-builds', accountId: null, roleName: null },
     amazon: { brokerRoleArn: null, accessKeyId: null, secretAccessKey: null, sessionToken: null, roleArn: null, webIdentityTokenFile: null, stsEndpoint: null, ecrEndpoint: null },

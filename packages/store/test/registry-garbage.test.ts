@@ -43,6 +43,29 @@ describe('collecting', () => {
     await pull('org-a/index', digest);
   });
 
+  test('of a dropped repository leaves what others have, at any age of its blobs', async () => {
+    const patient = await startRegistry({ patience: { linkMs: 3_600_000, contentMs: 0, uploadMs: 0 } });
+    try {
+      const kept = await patient.pushImage('org-a/kept', 'v1', ['shared']);
+      const dropped = await patient.pushImage('org-a/dropped', 'v1', ['shared', random(1000)]);
+      await patient.push('org-a/dropped', 'not named yet');
+      await patient.registry.drop('org-a/dropped');
+      await patient.registry.drop('org-a/dropped');
+      await patient.registry.drop('org-a/never');
+      const list = async (prefix: string) => (await patient.blobs.list(prefix, { limit: 1000 })).blobs.map(({ key }) => key);
+      expect(await list('repositories/org-a:dropped/')).toEqual([]);
+      expect((await patient.call('GET', `/v2/org-a/dropped/manifests/${dropped}`)).status).toBe(404);
+      expect(await patient.registry.collect()).toMatchObject({ contents: 2, bytes: 1013 });
+      expect((await patient.call('GET', `/v2/org-a/kept/manifests/${kept}`)).status).toBe(200);
+      expect((await patient.call('GET', `/v2/org-a/kept/blobs/${sha256('shared')}`)).body.toString()).toBe('shared');
+      const names: string[] = [];
+      for await (const name of patient.registry.repositories('org-a/')) names.push(name);
+      expect(names).toEqual(['org-a/kept']);
+    } finally {
+      await patient.close();
+    }
+  });
+
   test('removes uploads that nobody goes on with', async () => {
     const { headers } = await server.call('POST', '/v2/org-a/left/blobs/uploads/');
     await server.call('PATCH', String(headers.location), { body: random(5000) });

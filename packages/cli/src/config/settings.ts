@@ -18,7 +18,7 @@ export interface Setting {
   readonly read: Reader<unknown>;
 }
 
-type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'builds' | 'network' | 'objectStore' | 'amazon' | 'registries' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
+type Leaf<T> = { [K in keyof T & string]: T[K] extends readonly unknown[] | null ? K : NonNullable<T[K]> extends readonly unknown[] | string | number ? K : K extends 'pool' | 'volumes' | 'image' | 'images' | 'builds' | 'network' | 'objectStore' | 'amazon' | 'registries' ? `${K}.${keyof NonNullable<T[K]> & string}` : K }[keyof T & string];
 
 /** Field of PaddockConfig; a dot is a nested object. */
 export type ConfigPath = Leaf<PaddockConfig>;
@@ -127,6 +127,10 @@ export const SETTINGS: Readonly<Record<ConfigPath, Setting>> = {
     toml: 'image.mirror', flag: '--image-mirror', env: 'PADDOCK_IMAGE_MIRROR', fallback: null, shape: '<url>',
     read: matching(/^(https?|file|copy):\/\/\S+$/, 'a URL'),
     help: 'Debian mirror of the default image (default: that of the host, or mmdebstrap\'s)',
+  },
+  'images.publish': {
+    toml: 'images.publish', flag: '--publish-images', env: 'PADDOCK_PUBLISH_IMAGES', fallback: 'auto', shape: '<auto|always|never>', read: oneOf('auto', 'always', 'never'),
+    help: 'put snapshots of sandboxes and builds into this server\'s registry, so that they outlive the pool; auto: where the object store is an external S3',
   },
   'builds.cpus': {
     toml: 'builds.cpus', flag: '--build-cpus', env: 'PADDOCK_BUILD_CPUS', fallback: '2', shape: '<cores>', read: wholeNumber(1, 1_024),

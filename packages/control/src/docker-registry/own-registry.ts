@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
-import type { PaddockConfig, RegistryAuth, RegistryPushAccess } from '@paddock/contract';
-import { createRegistry, isRepository, isTag, parseDigest, RegistryCredentials, RegistryError, type Registry, type RegistryAction, type RegistryEvent } from '@paddock/store';
+import { ownAddress, type PaddockConfig, type RegistryAuth, type RegistryPushAccess } from '@paddock/contract';
+import { createRegistry, isRepository, isTag, parseDigest, RegistryCredentials, RegistryError, type Registry, type RegistryAction, type RegistryEvent, type RegistryGrant } from '@paddock/store';
 import type { Logger } from 'pino';
 import type { UserPrincipal } from '../auth/index.ts';
 import { DatabaseUnavailable, LockTimeout, type Database } from '../db/index.ts';
@@ -42,9 +42,9 @@ export class OwnRegistry {
   #registry: Registry | null = null;
 
   constructor(parts: Parts) {
-    const { host, port, publicUrl } = parts.config;
+    const { port, publicUrl } = parts.config;
     this.#parts = parts;
-    this.#address = `${addressOf(host)}:${port}`;
+    this.#address = ownAddress(parts.config);
     this.#known = new Set([this.#address, new URL(publicUrl).host, ...LOOPBACK.map((name) => `${name}:${port}`)]);
   }
 
@@ -91,10 +91,19 @@ export class OwnRegistry {
     return { reference: `${this.#address}/${name}${rest}`, auth: await this.accessFor(organizationId, name, ['pull']) };
   }
 
+  /** At which the runner reaches it, as in references. */
+  get address(): string {
+    return this.#address;
+  }
+
   /** For our own parts. @param repositories a repository, or with a slash at the end all below */
-  async accessFor(subject: string, repositories: string, actions: readonly RegistryAction[]): Promise<RegistryAuth> {
+  accessFor(subject: string, repositories: string, actions: readonly RegistryAction[]): Promise<RegistryAuth> {
+    return this.accessTo(subject, [{ repositories, actions }]);
+  }
+
+  async accessTo(subject: string, grants: readonly RegistryGrant[], lifetimeMs = LIFETIME_MS): Promise<RegistryAuth> {
     const { credentials } = await this.#secrets();
-    const { username, secret } = credentials.issue(subject, [{ repositories, actions }], LIFETIME_MS);
+    const { username, secret } = credentials.issue(subject, grants, lifetimeMs);
     return { host: this.#address, username, password: secret };
   }
 
@@ -125,13 +134,6 @@ export class OwnRegistry {
     });
     return this.#keys;
   }
-}
-
-/** The address that the runner, on this machine, reaches the API at. */
-function addressOf(host: string): string {
-  if (host === '0.0.0.0' || host === 'localhost') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** Without a dot or a port Docker takes the first part of a reference for a user of Docker Hub. */

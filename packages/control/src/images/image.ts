@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { RunnerImageConfig } from '@paddock/contract';
+import type { Publication } from './publication.ts';
 import type { ImageState } from './states.ts';
 
 /** What an image is made of, as it is kept: without credentials and addresses that expire. */
@@ -23,6 +24,13 @@ export interface Image {
   /** Attempts in a row that failed for a reason that may pass. */
   readonly attempts: number;
   readonly retryAt: Date | null;
+  readonly publication: Publication;
+  /** `repository@digest` in this server's registry. */
+  readonly published: string | null;
+  readonly publishAttempts: number;
+  /** Why the last attempt to publish it failed. */
+  readonly publishProblem: string | null;
+  readonly publishAt: Date | null;
 }
 
 /** What a Dockerfile build is identified by. wire: the hash of the text and the sorted hashes of its contexts. */

@@ -2,7 +2,9 @@ import type { Announcement, Announcer } from '../events/index.ts';
 import type { Database, Queryable } from '../db/index.ts';
 import { buildHash, nameOfReference, newImageName, type BuildRequest, type Image } from './image.ts';
 import type { ImageTrigger } from './states.ts';
-import { dropUnused, forgetHash, imageByName, insertBuild, moveImage, pendingOfSandbox, sharedBuild, touchImage, wantImage, type ImagePatch } from './store.ts';
+import type { PublicationPatch, PublicationTrigger } from './publication.ts';
+import { movePublication, offloadUnused, reuseImage } from './publication-store.ts';
+import { dropUnused, forgetHash, imageByName, insertBuild, moveImage, pendingOfSandbox, sharedBuild, wantImage, type ImagePatch } from './store.ts';
 
 /** wire: declarative images are reused for a day. */
 export const SHARE_HOURS = 24;
@@ -53,8 +55,7 @@ export class Images {
     for (;;) {
       const shared = await tx.one(sharedBuild(organizationId, hash, SHARE_HOURS));
       if (shared && !(shared.expired && shared.state === 'ready')) {
-        await tx.run(touchImage(shared.name));
-        return shared;
+        return (await tx.one(reuseImage(shared.name)))!;
       }
       await tx.run(forgetHash(organizationId, hash));
       const made = await tx.one(insertBuild(newImageName('build'), { kind: 'build', ...build }, organizationId, hash));
@@ -65,6 +66,11 @@ export class Images {
   /** The disk of a sandbox as it is when the runner comes to it. Call `wake` after the commit. */
   async wantFromSandbox(tx: Queryable, organizationId: string, sandboxId: string): Promise<Image> {
     return (await tx.one(wantImage(newImageName('sandbox'), { kind: 'sandbox', sandboxId }, organizationId)))!;
+  }
+
+  /** One that was kept for whoever asks; null: it is gone or about to go. Call `wake` after the commit. */
+  reuse(tx: Queryable, name: string): Promise<Image | null> {
+    return tx.one(reuseImage(name));
   }
 
   /** The image that is being made of the sandbox at the moment. */
@@ -105,6 +111,18 @@ export class Images {
     this.#announcer.publish(done.announcements);
     for (const listener of this.#changed) listener(done.image);
     return done.image;
+  }
+
+  /** As `move`, of the image's place in the registry. Nothing else depends on that. */
+  async movePublication(name: string, trigger: PublicationTrigger, patch: PublicationPatch = {}): Promise<Image | null> {
+    const image = await this.#db.one(movePublication(name, trigger, patch));
+    if (image) for (const listener of this.#changed) listener(image);
+    return image;
+  }
+
+  /** @returns those whose copy on the runner is free to go; they are `leaving` */
+  async offloadUnused(): Promise<readonly Image[]> {
+    return this.#db.query(offloadUnused);
   }
 
   /** @returns what nothing refers to any more; it is `removing` */

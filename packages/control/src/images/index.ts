@@ -4,4 +4,6 @@ export { followLog } from './log.ts';
 export { Images } from './images.ts';
 export { ImageReconciler, type ImageReconcilerDeps } from './reconciler.ts';
 export { entrypointOf, hostOf, IDLE_ENTRYPOINT, imageNameProblem, isSnapshotName, runnableEntrypoint, startedEntrypoint } from './references.ts';
-export type { BuildContexts, RegistryCredentials } from './sources.ts';
+export { isPublishable } from './publication.ts';
+export { ImagePublisher, publishes, type ImageShelf } from './publisher.ts';
+export type { BuildContexts, PublishedImages, RegistryCredentials } from './sources.ts';

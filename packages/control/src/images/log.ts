@@ -10,6 +10,9 @@ const PATIENCE_MS = 3_600_000;
 /** Between the end of a log and the row that tells of the outcome lies one event of the runner. */
 const OUTCOME_MS = 10_000;
 
+/** Nobody is making the image; `leaving` and `away` are those of snapshots that sleep. */
+const ENDED: ReadonlySet<Image['state']> = new Set(['ready', 'failed', 'leaving', 'away']);
+
 export interface LogDeps {
   readonly images: Images;
   readonly runner: Pick<RunnerClient, 'imageLog'>;
@@ -40,8 +43,8 @@ export async function* followLog({ images, runner }: LogDeps, name: string, foll
     }
     const image = whole && follow ? await outcome(images, name, signal) : await images.get(name);
     if (!image || image.state === 'removing') return;
-    if (image.state === 'ready' || image.state === 'failed') {
-      if (!printed) yield Buffer.from(image.state === 'ready' ? 'The image was made earlier; it is used again.\n' : `${image.reason ?? 'The image could not be made'}\n`);
+    if (ENDED.has(image.state)) {
+      if (!printed) yield Buffer.from(image.state === 'failed' ? `${image.reason ?? 'The image could not be made'}\n` : 'The image was made earlier; it is used again.\n');
       return;
     }
     if (!follow) return;

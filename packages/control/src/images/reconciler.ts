@@ -4,7 +4,9 @@ import type { Database } from '../db/index.ts';
 import type { RunnerClient, RunnerFailure } from '../runners/index.ts';
 import { isOrdered, type Image } from './image.ts';
 import { GRACE_SECONDS, type Images } from './images.ts';
-import { resolveSource, type BuildContexts, type RegistryCredentials } from './sources.ts';
+import { isPublishable } from './publication.ts';
+import type { ImageShelf } from './publisher.ts';
+import { resolveSource, type SourceDeps } from './sources.ts';
 import { allImages, deleteRemoved, knowRecipe, unsettledImages, wantRecipes } from './store.ts';
 
 /** What a killed process or a lost event left behind is looked for this often; normally nothing is found. */
@@ -16,15 +18,20 @@ const COLLECT_SOON_MS = 50;
 /** Pauses after what may pass: 2, 4, 8 and 16 seconds. A registry that is away for longer is an answer. */
 const FIRST_RETRY_MS = 2_000;
 const ATTEMPTS = 5;
+/** What only our own registry has is tried for ever, and no less often than this. */
+const LONGEST_RETRY_MS = 60_000;
+/** An object store that does not answer is asked again after this. */
+const DROP_MS = 5_000;
 /** Pause after a step whose outcome is open; the runner client waits for a restart by itself. */
 const OPEN_MS = 1_000;
 
-export interface ImageReconcilerDeps {
+export interface ImageReconcilerDeps extends SourceDeps {
   readonly db: Database;
   readonly images: Images;
   readonly runner: RunnerClient;
-  readonly credentials: RegistryCredentials;
-  readonly contexts: BuildContexts;
+  readonly shelf: Pick<ImageShelf, 'drop'>;
+  /** Images are being published, so that there may be something of one of which the row knows nothing. */
+  readonly publishing: boolean;
   readonly log: Logger;
 }
 
@@ -43,7 +50,7 @@ export class ImageReconciler {
     this.#deps = deps;
     deps.images.onChanged((image) => {
       if (image.state !== 'preparing') this.#preparing.delete(image.name);
-      if (image.state === 'pending' || image.state === 'removing') this.wake(image.name);
+      if (image.state === 'pending' || image.state === 'leaving' || image.state === 'removing') this.wake(image.name);
     });
   }
 
@@ -104,6 +111,11 @@ export class ImageReconciler {
       image = await images.get(seen.name);
       if (!image) return;
     }
+    if (image.state === 'away') {
+      // Told to go before; the row has forgotten it.
+      await runner.removeImage(seen.name);
+      return;
+    }
     if (seen.state === 'preparing') {
       await images.move(seen.name, 'prepare', { reason: null });
       this.#preparing.add(seen.name);
@@ -145,9 +157,16 @@ export class ImageReconciler {
         if (!found.ok) return found.failure.code === 'IMAGE_NOT_FOUND' ? this.#put(image) : OPEN_MS;
         if (found.value.state !== 'preparing') await this.record(found.value);
         return null;
+      } else if (image.state === 'leaving') {
+        const removed = await runner.removeImage(name);
+        if (!removed.ok) return OPEN_MS;
+        await images.move(name, 'left');
       } else if (image.state === 'removing') {
         const removed = await runner.removeImage(name);
         if (!removed.ok) return OPEN_MS;
+        // The runner sends nothing any more. The row goes last: as long as it is there this is done again.
+        const maybeThere = isPublishable(image) && (image.publication !== 'none' || this.#deps.publishing);
+        if (maybeThere && !(await this.#dropPublished(name))) return DROP_MS;
         if ((await db.run(deleteRemoved(name))) === 1) return null;
         // Wanted again meanwhile, so it is looked at once more; what an event from before the removal may have said is not so.
         await images.move(name, 'lost', { sizeBytes: null });
@@ -156,8 +175,8 @@ export class ImageReconciler {
   }
 
   async #put(image: Image): Promise<number | null> {
-    const { credentials, contexts, images, runner, log } = this.#deps;
-    const resolved = await resolveSource(image, credentials, contexts).catch((error: unknown) => {
+    const { images, runner, log } = this.#deps;
+    const resolved = await resolveSource(image, this.#deps).catch((error: unknown) => {
       // A refusal that has a sentence for the user; anything else is ours to log and try again.
       if ((error as { statusCode?: number }).statusCode === 400) return { problem: (error as Error).message };
       throw error;
@@ -167,7 +186,7 @@ export class ImageReconciler {
       return null;
     }
     const told = await runner.putImage(image.name, resolved.source);
-    log.info({ image: image.name, kind: image.source.kind, outcome: told.ok ? told.value.state : told.failure.code }, 'image ordered');
+    log.info({ image: image.name, kind: resolved.source.kind, outcome: told.ok ? told.value.state : told.failure.code }, 'image ordered');
     if (told.ok) {
       if (told.value.state === 'ready') await this.record(told.value);
       return null;
@@ -191,11 +210,29 @@ export class ImageReconciler {
     // Waits for its next attempt: this is the failure it waits for the end of.
     if (image.state === 'pending') return;
     const attempts = image.attempts + 1;
-    // A recipe is tried again by the runner itself.
-    const again = mayPass && attempts < ATTEMPTS && image.source.kind !== 'recipe';
+    const isPublished = image.published !== null;
+    // A recipe is tried again by the runner itself. What only our own registry has is worth any wait.
+    const again = mayPass && (attempts < ATTEMPTS || isPublished) && image.source.kind !== 'recipe';
     log.warn({ image: image.name, reason, attempts, again }, 'image could not be made');
+    if (!again && isPublished && image.source.kind === 'build') {
+      log.error({ image: image.name, reason }, 'a published build is not in the registry any more; it is built again');
+      await images.movePublication(image.name, 'forget');
+      await images.move(image.name, 'retry', { reason, attempts: 0, retryAt: null });
+      return;
+    }
     if (!again) await images.move(image.name, 'fail', { reason, attempts: 0, retryAt: null, forgetHash: true });
-    else await images.move(image.name, 'retry', { reason, attempts, retryAt: new Date(Date.now() + FIRST_RETRY_MS * 2 ** (attempts - 1)) });
+    else await images.move(image.name, 'retry', { reason, attempts, retryAt: new Date(Date.now() + Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 20))) });
+  }
+
+  /** @returns whether nothing of it is in the registry */
+  async #dropPublished(name: string): Promise<boolean> {
+    try {
+      await this.#deps.shelf.drop(name);
+      return true;
+    } catch (error) {
+      this.#deps.log.warn({ image: name, err: error }, 'an image could not be dropped from the registry; tried again');
+      return false;
+    }
   }
 
   /** One timer a distance: who asks while it runs is served by another one after it. */
@@ -216,7 +253,8 @@ export class ImageReconciler {
 
   async #dropUnused(): Promise<void> {
     try {
-      for (const { name } of await this.#deps.images.dropUnused()) this.wake(name);
+      const { images } = this.#deps;
+      for (const { name } of [...(await images.dropUnused()), ...(await images.offloadUnused())]) this.wake(name);
     } catch (error) {
       this.#deps.log.debug({ err: error }, 'unused images could not be looked for');
     }

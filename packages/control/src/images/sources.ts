@@ -20,11 +20,25 @@ export interface BuildContexts {
   urlOf(organizationId: string, hash: string): Promise<string | null>;
 }
 
+/** Images in this server's registry. */
+export interface PublishedImages {
+  /** How the runner gets at what the row names. @param published Image.published */
+  access(published: string): Promise<{ readonly reference: string; readonly auth: RegistryAuth }>;
+}
+
 export type Resolved = { readonly source: ImageSource } | { readonly problem: string };
 
+export interface SourceDeps {
+  readonly credentials: RegistryCredentials;
+  readonly contexts: BuildContexts;
+  readonly published: PublishedImages;
+}
+
 /** Completes what is kept of a source with what must not be kept: credentials and addresses that expire. */
-export async function resolveSource(image: Image, credentials: RegistryCredentials, contexts: BuildContexts): Promise<Resolved> {
+export async function resolveSource(image: Image, { credentials, contexts, published }: SourceDeps): Promise<Resolved> {
   const { source, organizationId } = image;
+  // Better than its source: a name stands for one content, and a build made again is another one.
+  if (image.published !== null) return { source: { kind: 'registry', ...(await published.access(image.published)), published: source.kind === 'sandbox' ? 'disk' : 'image' } };
   if (source.kind === 'recipe' || source.kind === 'sandbox') return { source };
   if (organizationId === null) return { problem: 'The image belongs to no organization' };
   if (source.kind === 'registry') {

@@ -3,17 +3,17 @@
  *
  * ```
  *  want ▶ pending ─send▶ preparing ─ready▶ ready ─drop▶ removing ▶ (no row)
- *            ▲  ▲           │   │                          │
- *            │  └─retry─────┘   └─fail▶ failed ─want▶┐      │
- *            └────────────lost, want────────────────┴──────┘
+ *            ▲  ▲           │   │           └─offload▶ leaving ─left▶ away
+ *            │  └─retry─────┘   └─fail▶ failed                         │
+ *            └────────────lost, want───────────────────────────────────┘
  * ```
  *
  * A move is written only if the row still is in a state the move starts from.
  */
-export const IMAGE_STATES = ['pending', 'preparing', 'ready', 'failed', 'removing'] as const;
+export const IMAGE_STATES = ['pending', 'preparing', 'ready', 'failed', 'leaving', 'away', 'removing'] as const;
 export type ImageState = (typeof IMAGE_STATES)[number];
 
-export type ImageTrigger = 'send' | 'prepare' | 'ready' | 'fail' | 'retry' | 'lost' | 'want' | 'drop';
+export type ImageTrigger = 'send' | 'prepare' | 'ready' | 'fail' | 'retry' | 'lost' | 'want' | 'offload' | 'left' | 'drop';
 
 export interface ImageMove {
   readonly from: readonly ImageState[];
@@ -33,10 +33,13 @@ export const IMAGE_MOVES: Readonly<Record<ImageTrigger, ImageMove>> = {
   /** The runner has nothing of it: its pool was made anew. */
   lost: { from: ['ready'], to: 'pending' },
   /** Somebody asks for it (again). */
-  want: { from: ['failed', 'removing'], to: 'pending' },
+  want: { from: ['failed', 'leaving', 'away', 'removing'], to: 'pending' },
+  /** Published, and only wanted by those who sleep: the runner's copy goes. */
+  offload: { from: ['ready'], to: 'leaving' },
+  left: { from: ['leaving'], to: 'away' },
   /** Nothing refers to it any more. */
-  drop: { from: ['pending', 'preparing', 'ready', 'failed'], to: 'removing' },
+  drop: { from: ['pending', 'preparing', 'ready', 'failed', 'leaving', 'away'], to: 'removing' },
 };
 
 /** States in which the reconciler has something to do or to find out. */
-export const UNSETTLED: readonly ImageState[] = ['pending', 'preparing', 'removing'];
+export const UNSETTLED: readonly ImageState[] = ['pending', 'preparing', 'leaving', 'removing'];

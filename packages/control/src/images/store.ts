@@ -3,7 +3,8 @@ import { plan, type Plan } from '../db/index.ts';
 import type { Image, StoredSource } from './image.ts';
 import { IMAGE_MOVES, UNSETTLED, type ImageTrigger } from './states.ts';
 
-const FIELDS = `i.name, i.source, i.organization_id as "organizationId", i.state, i.reason, i.size_bytes as "sizeBytes", i.config, i.attempts, i.retry_at as "retryAt"`;
+export const FIELDS = `i.name, i.source, i.organization_id as "organizationId", i.state, i.reason, i.size_bytes as "sizeBytes", i.config, i.attempts, i.retry_at as "retryAt",
+  i.publication, i.published, i.publish_attempts as "publishAttempts", i.publish_problem as "publishProblem", i.publish_at as "publishAt"`;
 
 /** Columns that a move may set. Absent ones keep their value. */
 export interface ImagePatch {
@@ -67,7 +68,7 @@ export const knowRecipe = (name: string) => plan('image-know-recipe', `
 /** Locked, so that whoever decides on it decides alone. @param hours how long a finished build is shared */
 export const sharedBuild = (organizationId: string, hash: string, hours: number) => plan<Image & { expired: boolean }>('image-shared-build', `
   select ${FIELDS}, i.created_at < now() - $3 * interval '1 hour' as expired from images i
-  where i.organization_id = $1 and i.build_hash = $2 and i.state in ('pending', 'preparing', 'ready') for update`, [organizationId, hash, hours]);
+  where i.organization_id = $1 and i.build_hash = $2 and i.state in ('pending', 'preparing', 'ready', 'leaving', 'away') for update`, [organizationId, hash, hours]);
 
 export const forgetHash = (organizationId: string, hash: string) => plan('image-forget-hash', `
   update images set build_hash = null where organization_id = $1 and build_hash = $2`, [organizationId, hash]);
@@ -77,19 +78,18 @@ export const insertBuild = (name: string, source: StoredSource, organizationId: 
   insert into images as i (name, source, organization_id, state, build_hash) values ($1, $2, $3, 'pending', $4)
   on conflict do nothing returning ${FIELDS}`, [name, JSON.stringify(source), organizationId, hash]);
 
-export const touchImage = (name: string) => plan('image-touch', `update images set last_used_at = now() where name = $1`, [name]);
-
 /**
  * Drops what nothing refers to: no snapshot (an inactive one is made again from its source, except where the source was a
- * sandbox; one that is too large for its organization never is), no sandbox. A build stays a moment for the sandbox whose row is about to
- * be written, and a finished one as long as an identical one may come, unless it is too large for snapshots.
+ * sandbox or it is published; one that is too large for its organization never is), no sandbox. A build stays a moment for the sandbox whose
+ * row is about to be written, and a finished one as long as an identical one may come, unless it is too large for snapshots.
  */
 export const dropUnused = (graceSeconds: number, shareHours: number) => plan<Image>('images-drop-unused', `
   update images i set state = 'removing', build_hash = null, updated_at = now()
   where i.state <> 'removing' and i.source ->> 'kind' <> 'recipe'
     and not exists (
       select 1 from snapshots s
-      where s.image = i.name and s.state <> 'removing' and (s.state <> 'inactive' or i.source ->> 'kind' = 'sandbox') and not (s.state = 'error' and i.state = 'ready'))
+      where s.image = i.name and s.state <> 'removing' and (s.state <> 'inactive' or i.source ->> 'kind' = 'sandbox' or i.publication = 'published')
+        and not (s.state = 'error' and i.state = 'ready'))
     and not exists (select 1 from sandboxes b where b.image = i.name and b.state <> 'destroyed')
     and (i.source ->> 'kind' <> 'build' or i.last_used_at < now() - case
       when i.state = 'ready' and not exists (select 1 from organizations o where o.id = i.organization_id and i.size_bytes > o.max_snapshot_size_gib * 1073741824::bigint)

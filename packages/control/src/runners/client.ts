@@ -1,7 +1,7 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
-  ArchiveRequest, ImageSource, InspectedImage, RegistryAuth, RestoreRequest, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerSandbox, RunnerTransfer,
+  ArchiveRequest, ImageSource, InspectedImage, PublicationRequest, RegistryAuth, RestoreRequest, RunnerErrorCode, RunnerImage, RunnerInfo, RunnerPublication, RunnerSandbox, RunnerTransfer,
   ObjectAccess, RunnerVolume, SandboxPatch, SandboxSpec, StartedSandbox, StopRequest, VolumeDriver,
 } from '@paddock/contract';
 import { parseSaid } from './parse-said.ts';
@@ -28,6 +28,7 @@ export interface RunnerClient {
   image(name: string): Promise<RunnerResult<RunnerImage>>;
   putImage(name: string, source: ImageSource): Promise<RunnerResult<RunnerImage>>;
   removeImage(name: string): Promise<RunnerResult<null>>;
+  publish(name: string, request: PublicationRequest): Promise<RunnerResult<RunnerPublication>>;
   /** What making the image printed, until the image is there or failed when `follow`; null: the runner knows none, or is away. */
   imageLog(name: string, follow: boolean, signal: AbortSignal): Promise<IncomingMessage | null>;
   inspect(reference: string, auth: RegistryAuth | null): Promise<RunnerResult<InspectedImage>>;
@@ -85,6 +86,7 @@ export function createRunnerClient(socketPath: string): RunnerClient {
     image: (name) => ask('GET', image(name), undefined, DEADLINE_MS.read),
     putImage: (name, source) => ask('PUT', image(name), source, DEADLINE_MS.image),
     removeImage: (name) => ask('DELETE', image(name), undefined, DEADLINE_MS.remove),
+    publish: (name, request) => ask('PUT', `${image(name)}/publication`, request, DEADLINE_MS.image),
     imageLog: (name, follow, signal) => openText(socketPath, `${image(name)}/log${follow ? '?follow=true' : ''}`, signal),
     inspect: (reference, auth) => ask('POST', '/v1/registry/inspect', { reference, auth }, DEADLINE_MS.inspect),
     get: (id) => ask('GET', sandbox(id), undefined, DEADLINE_MS.read),

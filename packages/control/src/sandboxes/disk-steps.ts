@@ -1,5 +1,5 @@
 import type { ObjectAccess, RunnerTransfer } from '@paddock/contract';
-import type { Images } from '../images/index.ts';
+import type { Image, Images } from '../images/index.ts';
 import type { ObjectStore } from '../object-storage/index.ts';
 import type { RunnerClient } from '../runners/client.ts';
 import { isTransient, type Outcome } from './outcome.ts';
@@ -16,7 +16,9 @@ const ACCESS_SECONDS = 12 * 3600;
 
 export interface DiskStepsDeps {
   readonly runner: Pick<RunnerClient, 'patch' | 'archive' | 'restore'>;
-  readonly images: Pick<Images, 'get' | 'pendingOfSandbox'>;
+  readonly images: Pick<Images, 'get' | 'move' | 'pendingOfSandbox'>;
+  /** An archive is worth what its image is worth: where images are published, that one is first. */
+  readonly publications: { awaits(image: Image): boolean; isRunning(name: string): boolean };
   readonly objects: Pick<ObjectStore, 'accessFor'>;
   readonly runnerId: string;
 }
@@ -60,6 +62,8 @@ export class DiskSteps {
       if (failure.transient === true && !isOverdue(row)) return 'again';
       return { trigger: 'archiveFailed', patch: { ...GIVEN_UP, backupState: 'Error', errorReason: `Archiving failed: ${failure.reason ?? 'unknown reason'}` } };
     }
+    const unpublished = await this.#awaitPublication(row);
+    if (unpublished) return unpublished;
     const asked = await this.#deps.runner.archive(row.id, { access: await this.#access(row.archiveId) });
     if (!asked.ok) {
       if (isTransient(asked.failure)) return 'again';
@@ -81,6 +85,7 @@ export class DiskSteps {
     }
     const image = await this.#deps.images.get(row.image);
     if (image?.state === 'failed') return { trigger: 'fail', patch: { errorReason: `The image of the sandbox could not be prepared: ${image.reason ?? 'unknown reason'}`, recoverable: true } };
+    if (image?.state === 'leaving' || image?.state === 'away') await this.#deps.images.move(image.name, 'want');
     if (image && image.state !== 'ready') return 'wait';
     const asked = await this.#deps.runner.restore(row.id, { spec: specOf(row), access: await this.#access(archiveId), sha256: archive.sha256 });
     if (!asked.ok) {
@@ -89,6 +94,17 @@ export class DiskSteps {
     }
     if (asked.value.state !== 'done') return 'busy';
     return { trigger: 'restored', patch: { archive: null, archiveId: null, runnerId: this.#deps.runnerId, backupState: 'None', errorReason: null } };
+  }
+
+  /** null: there is nothing to wait for. */
+  async #awaitPublication(row: Sandbox): Promise<Outcome | null> {
+    const { images, publications } = this.#deps;
+    const image = await images.get(row.image);
+    if (!image || !publications.awaits(image)) return null;
+    if (publications.isRunning(image.name)) return 'busy';
+    if (image.publication !== 'refused' && !isOverdue(row)) return 'again';
+    const reason = image.publishProblem ?? 'the registry does not answer';
+    return { trigger: 'archiveFailed', patch: { ...GIVEN_UP, backupState: 'Error', errorReason: `Archiving failed: the snapshot that the sandbox was made from could not be stored: ${reason}` } };
   }
 
   #takeFailure(id: string, kind: RunnerTransfer['kind']): RunnerTransfer | null {

@@ -213,8 +213,10 @@ export class Reconciler {
   async #withoutImage(row: Sandbox, failure: RunnerFailure): Promise<Outcome> {
     const { images } = this.#deps;
     const image = await images.get(row.image);
+    // It was free to go just before the sandbox came.
+    if (image?.state === 'leaving' || image?.state === 'away') await images.move(row.image, 'want');
     const lost = image?.state === 'ready' && failure.code === 'IMAGE_NOT_FOUND' && (await images.move(row.image, 'lost', { sizeBytes: null })) !== null;
-    if (lost || image?.state === 'pending' || image?.state === 'preparing') return { trigger: 'pulling', patch: {} };
+    if (lost || (image && UNDER_WAY.has(image.state))) return { trigger: 'pulling', patch: {} };
     return image?.state === 'failed' ? failed({ ...failure, code: 'IMAGE_NOT_FOUND', message: image.reason ?? failure.message }, false) : failed(failure, false);
   }
 
@@ -319,6 +321,7 @@ class OutcomeOpen extends Error {
 const LOST = 'The sandbox no longer exists on its runner';
 
 const NO_IMAGE: ReadonlySet<RunnerFailure['code']> = new Set(['IMAGE_NOT_READY', 'IMAGE_NOT_FOUND']);
+const UNDER_WAY: ReadonlySet<Image['state']> = new Set(['pending', 'preparing', 'leaving', 'away']);
 
 function failed(failure: RunnerFailure, recoverable: boolean): Outcome {
   if (isTransient(failure)) return 'again';

@@ -204,7 +204,7 @@ export class SandboxStore {
 
   /** Ids of sandboxes that cannot go on without the image. */
   async waitingFor(image: string): Promise<readonly string[]> {
-    const text = `select id from sandboxes where image = $1 and state in ('pending_build', 'building_snapshot', 'pulling_snapshot')`;
+    const text = `select id from sandboxes where image = $1 and state in ('pending_build', 'building_snapshot', 'pulling_snapshot', 'archiving', 'restoring')`;
     return (await this.#db.query(plan<{ id: string }>('sandbox-waiting-for-image', text, [image]))).map(({ id }) => id);
   }
 

@@ -154,25 +154,27 @@ export class Snapshots {
     return { snapshot: toDto(row), image: row.image! };
   }
 
-  /** wire: only from inactive; it is looked up, pulled or built again; counts against the quota. */
+  /** wire: only from inactive; it is looked up, pulled or built again; counts against the quota. What was kept, here or in the registry, is taken as it is. */
   async activate(organizationId: string, idOrName: string): Promise<SnapshotDto> {
     const row = await this.#own(organizationId, idOrName);
     if (row.state === 'active') throw new StatusError(400, `Snapshot ${row.name} is already active`);
     if (row.state !== 'inactive') throw new StatusError(400, `Snapshot ${row.name} cannot be activated - it is in ${row.state} state`);
     const rules = await this.#rules(row.organization_id);
     if (rules.suspension) throw new StatusError(403, rules.suspension);
-    const kept = row.source_sandbox_id !== null && row.image !== null ? await this.#deps.images.get(row.image) : null;
+    const image = row.image === null ? null : await this.#deps.images.get(row.image);
+    const keeps = image !== null && (row.source_sandbox_id !== null || image.published !== null);
     const patch = { errorReason: null, attempts: 0, retryAt: null };
     const moved = await this.#commit(async (tx) => {
       await this.#refuseOverQuota(tx, rules);
+      const kept = keeps ? await this.#deps.images.reuse(tx, image.name) : null;
       const pending = await this.#move(tx, row, 'activate', kept ? patch : { ...patch, image: null });
       if (!pending || !kept) return pending;
-      // Made of a sandbox: its image was kept, so there is nothing to wait for.
       const active = await this.#move(tx, pending.row, 'assigned', {}, stateOfImage(kept, 'pending'));
       return active && { row: active.row, announcements: [...pending.announcements, ...active.announcements] };
     });
     if (!moved) throw changedMeanwhile();
     this.#wake(moved.id);
+    if (moved.image !== null) this.#deps.images.wake(moved.image);
     return toDto(moved);
   }
 

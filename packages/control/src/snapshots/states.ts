@@ -30,11 +30,11 @@ export const FOLLOWING: readonly SnapshotState[] = ['pending', 'building', 'pull
 type Kind = Image['source']['kind'];
 const UNDER_WAY: Readonly<Record<Kind, SnapshotState>> = { recipe: 'pulling', registry: 'pulling', build: 'building', sandbox: 'snapshotting' };
 
-/** @param before an active snapshot stays so while the runner makes a lost image again: its sandboxes wait for it */
-export function stateOfImage({ state, source }: Pick<Image, 'state' | 'source'>, before: SnapshotState): SnapshotState {
+/** What is published is pulled, whatever it was made of. @param before an active snapshot stays so while the runner makes a lost image again: its sandboxes wait for it */
+export function stateOfImage({ state, source, published }: Pick<Image, 'state' | 'source'> & Partial<Pick<Image, 'published'>>, before: SnapshotState): SnapshotState {
   if (state === 'ready') return 'active';
   if (state === 'failed') return source.kind === 'build' ? 'build_failed' : 'error';
-  return before === 'active' ? 'active' : UNDER_WAY[source.kind];
+  return before === 'active' ? 'active' : published ? 'pulling' : UNDER_WAY[source.kind];
 }
 
 /** wire: what counts against an organization's quota. */

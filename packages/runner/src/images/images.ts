@@ -7,12 +7,15 @@ import { RunnerError } from '../runner-error.ts';
 import type { PooledDisks, StorageLog } from '../storage/index.ts';
 import { listMounts, syncFileSystemOf, unmountAll } from '../sys/index.ts';
 import type { Image } from '../types.ts';
-import { loadImage, shownImage } from './image.ts';
+import { NOTHING, loadImage, shownImage } from './image.ts';
 import { ImageLogs } from './image-log.ts';
 import { ImageRecords, bootId, type ImageRecord } from './image-records.ts';
+import { layerAccess } from './layer-access.ts';
 import { Layers, type LayerHold } from './layers.ts';
-import { MakeFailed, type LayerAccess, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
+import { MakeFailed, type MadeImage, type Maker, type TemplateDisks } from './maker.ts';
 import type { Progress } from './progress.ts';
+import { Lending } from './lending.ts';
+import type { LentImage, Notes } from './publish/index.ts';
 
 export interface ImagesInput {
   readonly disks: PooledDisks;
@@ -33,8 +36,10 @@ const PROGRESS_MS = 200;
 const KEPT_FOR_RETRY_MS = 10 * 60_000;
 
 /** Why a making was aborted; neither is a failure of the image. */
-const DELETED = new MakeFailed('The image was deleted while it was being made');
-const STOPPING = new MakeFailed('The runner stopped while the image was being made', { transient: true });
+const DELETED = new MakeFailed('The image was deleted meanwhile');
+/** Whoever deletes it may want it again. */
+const ENDED = new MakeFailed('The image was deleted while it was read', { transient: true });
+const STOPPING = new MakeFailed('The runner stopped meanwhile', { transient: true });
 
 interface Stored {
   readonly record: ImageRecord;
@@ -57,6 +62,7 @@ export class Images {
   readonly #ready = new Map<string, Stored>();
   readonly #unready = new Map<string, RunnerImage>();
   readonly #makings = new Map<string, Making>();
+  readonly #lending = new Lending();
   readonly #kept = new Map<string, { readonly hold: LayerHold; readonly timer: NodeJS.Timeout }>();
   /** Puts and removals of one image take turns. */
   readonly #lanes = new Map<string, Promise<unknown>>();
@@ -151,10 +157,13 @@ export class Images {
   /** Nobody new may use it; its content goes when the last sandbox on it does. Returns when work on it has ended. */
   remove(name: string): Promise<void> {
     this.#makings.get(name)?.abort.abort(DELETED);
+    const returned = this.#lending.end(name, ENDED);
     const removal = this.#inTurn(name, async () => {
       const making = this.#makings.get(name);
       making?.abort.abort(DELETED);
       await making?.done;
+      await returned;
+      await this.#lending.end(name, ENDED);
       this.#forgetKept(name);
       this.#unready.delete(name);
       const stored = this.#ready.get(name);
@@ -175,6 +184,27 @@ export class Images {
     return this.find(name) === null ? null : this.#logs.read(name, follow, signal);
   }
 
+  /** Of what was published of layers and disks. */
+  get notes(): Notes {
+    return this.#layers.notes;
+  }
+
+  /**
+   * Lends a ready image: its files stay as they are until the work ends. The work is aborted when the image is deleted or the runner stops.
+   * @throws RunnerError IMAGE_NOT_FOUND
+   */
+  lend<T>(name: string, signal: AbortSignal, work: (image: LentImage, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const record = this.get(name) === null ? null : this.#ready.get(name)!.record;
+    if (record === null || this.#closed) throw new RunnerError('IMAGE_NOT_FOUND', `There is no image "${name}" on this runner that could be published`);
+    const { disk = null } = record;
+    const lent: LentImage = {
+      layers: record.layers.map((layer) => ({ name: layer, dir: this.#layers.path(layer) })),
+      disk: disk === null ? null : { name: disk, dir: this.#input.templates!.upper(disk) },
+      config: { ...NOTHING, ...record.config },
+    };
+    return this.#lending.run(name, signal, (lentSignal) => work(lent, lentSignal));
+  }
+
   /** Resolves when nobody works on the image, whatever came of it. */
   async settled(name: string): Promise<void> {
     await this.#makings.get(name)?.done;
@@ -185,6 +215,7 @@ export class Images {
     this.#closed = true;
     for (const { abort } of this.#makings.values()) abort.abort(STOPPING);
     for (const { timer } of this.#kept.values()) clearTimeout(timer);
+    await this.#lending.close(STOPPING);
     await Promise.all([...this.#makings.values()].map(({ done }) => done));
     await this.#collecting;
     await Promise.all(this.#flushing);
@@ -211,7 +242,7 @@ export class Images {
       await this.#discard(name);
       mkdirSync(workDir, { mode: 0o700 });
       const made = await maker.make(source, {
-        name, signal, workDir, log: (text) => log.add(text), progress: report, layers: this.#access(hold, workDir, signal),
+        name, signal, workDir, log: (text) => log.add(text), progress: report, layers: layerAccess({ layers: this.#layers, hold, workDir, signal, recordOf: (image) => this.#ready.get(image)?.record ?? null }),
       });
       signal.throwIfAborted();
       report({ fraction: 0.99, text: 'Storing the image' });
@@ -263,23 +294,6 @@ export class Images {
     return loadImage(record, layers, record.disk == null ? null : this.#input.templates!.upper(record.disk));
   }
 
-  #access(hold: LayerHold, workDir: string, signal: AbortSignal): LayerAccess {
-    return {
-      obtain: (name, make, source) => hold.obtain(name, workDir, signal, make, source),
-      add: (name, dir, info) => hold.addMade(name, dir, info),
-      isVouched: (name, voucher) => hold.isVouched(name, voucher),
-      vouch: (name, voucher) => hold.vouch(name, voucher),
-      path: (name) => this.#layers.path(name),
-      ofImage: (image) => {
-        const stored = this.#ready.get(image);
-        if (stored === undefined) return null;
-        const { layers, disk = null, config } = stored.record;
-        layers.forEach((layer) => hold.add(layer));
-        return { layers, disk, config };
-      },
-    };
-  }
-
   async #failed(name: string, source: ImageSource, error: Error, hold: LayerHold): Promise<void> {
     const failure = { reason: reasonOf(error), transient: error instanceof MakeFailed && error.transient };
     const unexpected = error instanceof MakeFailed || isNoSpace(error) ? {} : { err: error };
@@ -312,10 +326,10 @@ export class Images {
     }
     if (this.#blind) return;
     const records = [...this.#ready.values()].map(({ record }) => record);
-    await this.#layers.collect(new Set(records.flatMap(({ layers }) => layers)));
+    const named = new Set([...records.flatMap(({ disk }) => disk ?? []), ...this.#makings.keys()]);
+    await this.#layers.collect(new Set(records.flatMap(({ layers }) => layers)), named);
     const { templates } = this.#input;
     if (templates == null) return;
-    const named = new Set([...records.flatMap(({ disk }) => disk ?? []), ...this.#makings.keys()]);
     for (const disk of await templates.list()) if (!named.has(disk) && !this.#makings.has(disk)) await templates.destroy(disk);
   }
 

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Notes, noteOfDisk } from './publish/notes.ts';
 import { Vouchers, type Voucher } from './vouchers.ts';
 
 /** `sha256-<hex>` of the uncompressed tar (OCI's diffID) where it has one, else anything as unique. A name with a dot in front is no layer. */
@@ -17,10 +18,13 @@ export interface LayerInfo {
 /** Directories on their way out: a rename takes a layer out of the store at once, its files follow. */
 const TRASH = '.trash';
 const VOUCHERS = '.vouchers';
+const PUBLISHED = '.published';
 
 export class Layers {
   /** What is known of where layers came from. They go with their layer. */
   readonly vouchers: Vouchers;
+  /** What registries were given of layers and template disks. */
+  readonly notes: Notes;
   readonly #dir: string;
   readonly #known = new Map<string, LayerInfo>();
   /** By layer and source. */
@@ -32,6 +36,7 @@ export class Layers {
   constructor(dir: string) {
     this.#dir = dir;
     this.vouchers = new Vouchers(join(dir, VOUCHERS));
+    this.notes = new Notes(join(dir, PUBLISHED));
   }
 
   /** Finishes removals that were cut short. */
@@ -40,6 +45,7 @@ export class Layers {
     await rm(trash, { recursive: true, force: true });
     mkdirSync(trash, { mode: 0o700 });
     this.vouchers.open();
+    this.notes.open();
   }
 
   path(name: string): string {
@@ -87,6 +93,7 @@ export class Layers {
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     // Left by a runner that was killed before it wrote a record, so perhaps not whole.
+    this.notes.forget(name);
     const stale = existsSync(this.path(name)) ? this.#discard(name) : null;
     renameSync(dir, this.path(name));
     this.#known.set(name, info);
@@ -95,11 +102,13 @@ export class Layers {
     return info;
   }
 
-  /** Removes every layer that neither `needed` nor a making names. */
-  async collect(needed: ReadonlySet<string>): Promise<void> {
+  /** Removes every layer that neither `needed` nor a making names. @param disks that are needed, for what is noted of them */
+  async collect(needed: ReadonlySet<string>, disks: ReadonlySet<string>): Promise<void> {
     const leaving: string[] = [];
     const stays = (name: string): boolean => needed.has(name) || this.#held.has(name);
     this.vouchers.collect(stays);
+    const noted = new Set([...disks].map(noteOfDisk));
+    this.notes.collect((name) => noted.has(name) || stays(name));
     for (const name of readdirSync(this.#dir)) {
       if (name.startsWith('.') || stays(name)) continue;
       this.#known.delete(name);

@@ -45,6 +45,10 @@ export interface LayerAccess {
   isVouched(name: string, voucher: Voucher): boolean;
   /** Remembers that it did, after digest and diffID were verified. */
   vouch(name: string, voucher: Voucher): void;
+  /** A layer that this runner gave to the registry as that blob, or had from it, obtained under its own name; null: none is known. Whoever takes it proves first that the registry would send the blob. */
+  twin(blob: { readonly diffId: string; readonly digest: string; readonly size: number }, host: string): string | null;
+  /** Remembers what an obtained layer is in one of this installation's repositories. @param repository `host/repository` */
+  noteBlob(name: string, blob: { readonly diffId: string; readonly digest: string; readonly size: number }, repository: string): void;
   /** Absolute directory of a layer that was obtained. */
   path(name: string): string;
   /** Layers, topmost first, and template disk of a ready image, held like obtained ones; null: there is no such image. */

@@ -8,12 +8,12 @@ import type { Disks } from '../types.ts';
 import { repairImplied } from './implied.ts';
 import type { LayerInfo } from './layers.ts';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from './maker.ts';
-import { Counters, MAX_ENTRIES, pullLayer, verifyLayer, type LayerLimits } from './unpack/unpack.ts';
+import { Counters, MAX_ENTRIES, pullLayer, verifyLayer, type LayerLimits, type PullInput } from './unpack/unpack.ts';
 import type { Voucher } from './vouchers.ts';
 
 export interface RegistryMakerSettings {
   readonly config: PaddockConfig['registries'];
-  readonly disks: Pick<Disks, 'usage'>;
+  readonly disks: Pick<Disks, 'usage' | 'rebuild' | 'adoptTemplate' | 'dropRebuild' | 'templates'>;
 }
 
 /** Of all images together. Each keeps about a core busy; four at least, as a registry that is far away leaves them waiting. */
@@ -33,6 +33,20 @@ const GIB = 1024 ** 3;
 
 /** A layer of nothing, for images that have none at all: an overlay needs one. */
 const EMPTY_LAYER = 'empty';
+
+interface Part {
+  readonly blob: Descriptor;
+  readonly diffId: string;
+}
+
+interface Pull {
+  readonly source: SourceOf<'registry'>;
+  readonly image: ResolvedImage;
+  readonly client: RegistryClient;
+  readonly limits: LayerLimits;
+  readonly counters: Counters;
+  readonly context: MakeContext;
+}
 
 export class RegistryMaker implements Maker<'registry'> {
   readonly #settings: RegistryMakerSettings;
@@ -59,39 +73,55 @@ export class RegistryMaker implements Maker<'registry'> {
     const image = await client.resolve();
     const { document } = image;
     context.log(`${image.manifest.layers.length} layers, ${megabytes(image.sizeBytes)} MB compressed\n`);
-    const limits = await this.#limits(image.sizeBytes);
-    const infos = await this.#layers(source, image, client, limits, context);
+    const pull = { source, image, client, limits: await this.#limits(image.sizeBytes, source.published !== undefined), counters: new Counters(), context };
+    const stack = image.manifest.layers.map((blob, index): Part => ({ blob, diffId: document.diffIds[index]! }));
+    const disk = source.published === 'disk' ? stack.pop() : undefined;
+    if (source.published === 'disk' && disk === undefined) throw new MakeFailed('The published image has no layers');
+    const { infos, twins, diskBytes } = await this.#parts(pull, stack, disk);
     // The same layer twice: whatever the lower one shows, the upper one shows, too.
-    const names = [...new Set(document.diffIds.map(layerName).reverse())];
+    const names = [...new Set(stack.map(({ diffId }) => twins.get(diffId) ?? layerName(diffId)).reverse())];
     if (names.length === 0) {
       await context.layers.obtain(EMPTY_LAYER, async () => ({ sizeBytes: 0 }));
       names.push(EMPTY_LAYER);
     }
     const repair = await repairImplied(names, infos, context.layers);
     return {
-      layers: repair === null ? names : [repair, ...names], disk: null,
-      sizeBytes: [...infos.values()].reduce((sum, info) => sum + info.sizeBytes, 0),
+      layers: repair === null ? names : [repair, ...names], disk: disk === undefined ? null : context.name,
+      sizeBytes: [...infos.values()].reduce((sum, info) => sum + info.sizeBytes, diskBytes),
       config: document.config,
       origin: { reference: image.reference },
     };
   }
 
   /**
-   * By name. One that fails ends the others; all have ended when this returns. A layer that is there already, or that another
-   * pull makes in the meantime, is taken without its bytes only on a voucher; see vouchers.ts.
+   * Layers by name, those that have another one than their diffID says, and the disk if there is one. One that fails ends the others; all have ended when this returns. A layer that is there
+   * already, or that another pull makes in the meantime, is taken without its bytes only on a voucher; see vouchers.ts.
    */
-  async #layers(source: SourceOf<'registry'>, image: ResolvedImage, client: RegistryClient, limits: LayerLimits, context: MakeContext): Promise<Map<string, LayerInfo>> {
+  async #parts({ source, image, client, limits, counters, context }: Pull, stack: readonly Part[], disk: Part | undefined): Promise<{ infos: Map<string, LayerInfo>; twins: Map<string, string>; diskBytes: number }> {
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
-    const counters = new Counters();
     const infos = new Map<string, LayerInfo>();
-    const { host } = parseReference(image.reference);
+    const twins = new Map<string, string>();
+    const { host, repository } = parseReference(image.reference);
     let present = 0;
     const stopWatching = this.#watch(() => counters.downloaded + present, image.sizeBytes, context, (error) => failed.abort(error));
-    const layer = async (blob: Descriptor, diffId: string): Promise<void> => {
+    const inputOf = ({ blob, diffId }: Part) => ({
+      diffId, signal, limits, counters,
+      source: { kind: 'registry', reference: image.reference, auth: source.auth, settings: this.#settings.config, authorizations: client.authorizations, blob } as const,
+    });
+    const layer = async (part: Part): Promise<void> => {
+      const { blob, diffId } = part;
+      const twin = context.layers.twin({ ...blob, diffId }, host);
+      if (twin !== null && twin !== layerName(diffId) && await client.offers(blob)) {
+        twins.set(diffId, twin);
+        infos.set(twin, await context.layers.obtain(twin, () => Promise.reject(new Error(`The layer ${twin} is missing`))));
+        present += blob.size;
+        context.log(`${diffId.slice(0, 19)} was published here (${megabytes(blob.size)} MB)\n`);
+        return;
+      }
       const name = layerName(diffId);
       const voucher: Voucher = { host, blob: blob.digest, sizeBytes: blob.size };
-      const input = { diffId, signal, limits, counters, source: { kind: 'registry', reference: image.reference, auth: source.auth, settings: this.#settings.config, authorizations: client.authorizations, blob } } as const;
+      const input = inputOf(part);
       let made = false;
       const info = await context.layers.obtain(name, async (dir) => {
         made = true;
@@ -106,31 +136,48 @@ export class RegistryMaker implements Maker<'registry'> {
         context.layers.vouch(name, voucher);
       }
       infos.set(name, info);
+      if (source.published !== undefined) context.layers.noteBlob(name, { diffId, digest: blob.digest, size: blob.size }, `${host}/${repository}`);
       if (reused) present += blob.size;
       context.log(`${diffId.slice(0, 19)} ${reused ? 'is there already' : 'fetched'} (${megabytes(blob.size)} MB)\n`);
     };
-    const { layers } = image.manifest;
     // The same content twice is proven once.
-    const distinct = new Map<string, Descriptor>();
-    for (const [index, diffId] of image.document.diffIds.entries()) {
-      if (distinct.has(diffId)) present += layers[index]!.size;
-      else distinct.set(diffId, layers[index]!);
+    const distinct = new Map<string, Part>();
+    for (const part of stack) {
+      if (distinct.has(part.diffId)) present += part.blob.size;
+      else distinct.set(part.diffId, part);
     }
+    let diskBytes = 0;
+    const works = [...[...distinct.values()].map(layer), ...(disk === undefined ? [] : [this.#disk(context, inputOf(disk), signal).then((bytes) => { diskBytes = bytes; })])];
     try {
-      await Promise.allSettled([...distinct].map(([diffId, blob]) => layer(blob, diffId).catch((error: unknown) => failed.abort(error))));
+      await Promise.allSettled(works.map((work) => work.catch((error: unknown) => failed.abort(error))));
       signal.throwIfAborted();
-      return infos;
+      return { infos, twins, diskBytes };
     } finally {
+      if (disk !== undefined && signal.aborted) await this.#settings.disks.templates.destroy(context.name);
       stopWatching();
     }
   }
 
-  /** What the image may take: the setting, or less where the pool has no such room. */
-  async #limits(compressedBytes: number): Promise<LayerLimits> {
+  /** A template disk of the image's own, which nobody else shares. @returns its bytes */
+  async #disk({ name, log }: MakeContext, input: Omit<PullInput, 'dir'>, signal: AbortSignal): Promise<number> {
+    const { disks } = this.#settings;
+    try {
+      const dir = await disks.rebuild(name, input.source.blob.size);
+      await inTurn(this.#gate, signal, () => pullLayer({ ...input, dir }));
+      const bytes = await disks.adoptTemplate(name);
+      log(`${input.diffId.slice(0, 19)} fetched as the disk (${megabytes(input.source.blob.size)} MB)\n`);
+      return bytes;
+    } finally {
+      await disks.dropRebuild(name);
+    }
+  }
+
+  /** What the image may take: the setting, or less where the pool has no such room. @param own of this installation: it was there before */
+  async #limits(compressedBytes: number, own: boolean): Promise<LayerLimits> {
     const room = await this.#room();
     if (room < compressedBytes) throw new MakeFailed(`The image has ${megabytes(compressedBytes)} MB compressed and the runner's storage has room for ${megabytes(Math.max(room, 0))} MB: remove what is not needed, or give it more space`);
     const setting = this.#settings.config.imageLimitGiB * GIB;
-    return { bytes: Math.min(setting, room), entries: MAX_ENTRIES };
+    return { bytes: own ? room : Math.min(setting, room), entries: own ? Infinity : MAX_ENTRIES };
   }
 
   async #room(): Promise<number> {

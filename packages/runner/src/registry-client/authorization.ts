@@ -2,6 +2,7 @@
 import type { RegistryAuth } from '@paddock/contract';
 import { readJson } from './bodies.ts';
 import { RegistryError } from './errors.ts';
+import type { Wanted } from './session.ts';
 import { exchange, type Trust } from './transport.ts';
 
 export interface Challenge {
@@ -35,6 +36,7 @@ export interface AuthorizationInput {
   /** Host of the registry, for messages. */
   readonly host: string;
   readonly repository: string;
+  readonly wanted: Wanted;
   /** Those for this very host, or null. */
   readonly auth: RegistryAuth | null;
   readonly trust: Trust;
@@ -50,13 +52,14 @@ export async function authorize(input: AuthorizationInput): Promise<string | nul
   return input.auth !== null && challenges.some(({ scheme }) => scheme === 'basic') ? basic(input.auth) : null;
 }
 
-/** distribution: token authentication. The challenge says for which repository, as a proxy may know it by another name; of what may be done with it only to pull is asked for. */
-async function token({ parameters }: Challenge, { host, repository, auth, trust, silenceMs, signal }: AuthorizationInput): Promise<string> {
+/** distribution: token authentication. The challenge says for which repository, as a proxy may know it by another name; what may be done with it is what this client wants. */
+async function token({ parameters }: Challenge, { host, repository, wanted, auth, trust, silenceMs, signal }: AuthorizationInput): Promise<string> {
   const url = URL.parse(parameters['realm'] ?? '');
   if (url === null || !/^https?:$/.test(url.protocol)) throw new RegistryError('invalid', `${host} asks for a token but names no service that has one`);
   if (parameters['service'] !== undefined) url.searchParams.set('service', parameters['service']);
   const [, asked = repository] = /^repository:([^\s:]+):/.exec(parameters['scope'] ?? '') ?? [];
-  url.searchParams.set('scope', `repository:${asked}:pull`);
+  url.searchParams.set('scope', `repository:${asked}:${wanted.actions}`);
+  if (wanted.from !== undefined) url.searchParams.append('scope', `repository:${wanted.from}:pull`);
   if (auth !== null) url.searchParams.set('account', auth.username);
   // The service is often another host; it sees the credentials because the registry they are for says so, over TLS like the registry itself.
   const { reply } = await exchange({ url, headers: auth === null ? {} : { authorization: basic(auth) }, signal, trust, silenceMs });

@@ -1,16 +1,13 @@
 /** Reads from registries (OCI distribution, pull): mirrors first, credentials only where they belong, everything verified, what may pass tried again. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { PaddockConfig, RegistryAuth } from '@paddock/contract';
-import { authorize } from './authorization.ts';
+import type { RegistryAuth } from '@paddock/contract';
 import { readBody, silenceBound } from './bodies.ts';
 import { RegistryError } from './errors.ts';
 import { ACCEPT, CONFIG_LIMIT, HERE, parseConfig, parseManifest, type Descriptor, type ImageDocument, type Manifest } from './manifest.ts';
-import { DOCKER_HUB, normalHost, parseReference, sameHost, type Reference } from './reference.ts';
-import { SILENCE_MS, exchange, isLocalHost, type Trust } from './transport.ts';
-
-export type RegistrySettings = Pick<PaddockConfig['registries'], 'insecure' | 'mirrors'>;
+import { parseReference, type Reference } from './reference.ts';
+import { ATTEMPTS, FIRST_PAUSE_MS, Session, sourcesOf, type RegistrySettings, type Source } from './session.ts';
+import { SILENCE_MS } from './transport.ts';
 
 export interface RegistryOptions {
   /** Of a client for the same repository, to go on with. */
@@ -36,12 +33,6 @@ const MANIFEST_LIMIT = 4 * 1024 ** 2;
 /** A list may point to a list, as multi-platform builds of multi-platform bases do. */
 const MAX_LISTS = 3;
 
-/** Attempts at one request, with pauses that double from the first: 7.5 s in all, unless the registry says when to come back. */
-const ATTEMPTS = 5;
-const FIRST_PAUSE_MS = 500;
-/** A registry that wants to be left alone for longer is told of as unavailable. */
-const LONGEST_PAUSE_MS = 60_000;
-
 /** A download is taken up again as long as something comes in between, but a connection that breaks again and again carries no image. */
 const MAX_RESUMPTIONS = 50;
 /** A connection that carried this much before it broke does not count: registries and proxies may end each after some megabytes or minutes. */
@@ -49,18 +40,11 @@ const WORTHWHILE_BYTES = 4 * 1024 ** 2;
 /** What has come in is worth waiting for: with the usual ones a minute, in which a registry restarts. Begun anew, everything would be fetched again. */
 const MORE_ATTEMPTS = 3;
 
-/** Where content of a host is asked for. */
-interface Source {
-  readonly origin: string;
-  readonly auth: RegistryAuth | null;
-  readonly trust: Trust;
-  /** As in messages. */
-  readonly name: string;
-}
+const FOUND: ReadonlySet<number> = new Set([200, 206]);
 
 export class RegistryClient {
   readonly #reference: Reference;
-  readonly #sources: readonly Source[];
+  readonly #sessions: readonly Session[];
   readonly #signal: AbortSignal;
   /** Origin → value of Authorization that worked. */
   readonly #authorizations: Map<string, string>;
@@ -73,11 +57,12 @@ export class RegistryClient {
    */
   constructor(reference: string, auth: RegistryAuth | null, settings: RegistrySettings, signal: AbortSignal, options: RegistryOptions = {}) {
     this.#reference = parseReference(reference);
-    this.#sources = sourcesOf(this.#reference, auth, settings);
     this.#signal = signal;
     this.#authorizations = new Map(options.authorizations);
     this.#attempts = options.attempts ?? ATTEMPTS;
     this.#silenceMs = options.silenceMs ?? SILENCE_MS;
+    const { repository } = this.#reference;
+    this.#sessions = sourcesOf(this.#reference, auth, settings).map((source) => new Session({ source, repository, authorizations: this.#authorizations, silenceMs: this.#silenceMs, signal }));
   }
 
   get authorizations(): ReadonlyMap<string, string> {
@@ -133,7 +118,7 @@ export class RegistryClient {
         if (failures >= this.#attempts || resumptions >= MAX_RESUMPTIONS) {
           throw error instanceof RegistryError ? error : new RegistryError('unavailable', `${source.name} broke off the download of ${digest} after ${at} of ${size} bytes`, error);
         }
-        await this.#pause(FIRST_PAUSE_MS * 2 ** (failures - 1));
+        await this.#sessions[0]!.pause(FIRST_PAUSE_MS * 2 ** (failures - 1));
       } finally {
         if (!reply.complete || at !== size) reply.destroy();
       }
@@ -190,9 +175,10 @@ export class RegistryClient {
   /** A reply with 200 or 206 from the first source that has it. */
   async #get(path: string, headers: Readonly<Record<string, string>>, what = path, attempts = this.#attempts): Promise<{ reply: IncomingMessage; source: Source }> {
     let failure: unknown;
-    for (const [index, source] of this.#sources.entries()) {
+    for (const [index, session] of this.#sessions.entries()) {
       try {
-        return { reply: await this.#persistently(source, path, headers, what, index < this.#sources.length - 1 ? 1 : attempts), source };
+        const most = index < this.#sessions.length - 1 ? 1 : attempts;
+        return { reply: await session.persistently({ path, headers }, FOUND, what, most), source: session.source };
       } catch (error) {
         this.#signal.throwIfAborted();
         failure = error;
@@ -200,60 +186,6 @@ export class RegistryClient {
     }
     throw failure;
   }
-
-  async #persistently(source: Source, path: string, headers: Readonly<Record<string, string>>, what: string, attempts: number): Promise<IncomingMessage> {
-    for (let attempt = 1; ; attempt += 1) {
-      let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
-      try {
-        const reply = await this.#authorized(source, path, headers);
-        const status = reply.statusCode!;
-        if (status === 200 || status === 206) return reply;
-        pauseMs = Math.max(pauseMs, retryAfterMs(reply.headers['retry-after']) ?? 0);
-        throw await failureOf(reply, source.name, what, source.auth, this.#signal);
-      } catch (error) {
-        this.#signal.throwIfAborted();
-        const passing = error instanceof RegistryError && error.failure === 'unavailable';
-        if (!passing || attempt >= attempts || pauseMs > LONGEST_PAUSE_MS) throw error;
-      }
-      await this.#pause(pauseMs);
-    }
-  }
-
-  async #authorized(source: Source, path: string, headers: Readonly<Record<string, string>>): Promise<IncomingMessage> {
-    const { origin, trust, auth, name } = source;
-    const { repository } = this.#reference;
-    const url = new URL(`${origin}/v2/${repository}/${path}`);
-    const ask = async (authorization: string | undefined): Promise<IncomingMessage> => {
-      const sent = authorization === undefined ? headers : { ...headers, authorization };
-      return (await exchange({ url, headers: sent, signal: this.#signal, trust, silenceMs: this.#silenceMs })).reply;
-    };
-    const reply = await ask(this.#authorizations.get(origin));
-    const challenge = reply.headers['www-authenticate'];
-    if (reply.statusCode !== 401 || challenge === undefined) return reply;
-    reply.resume();
-    const authorization = await authorize({ header: challenge, host: name, repository, auth, trust, silenceMs: this.#silenceMs, signal: this.#signal });
-    if (authorization === null) return reply;
-    this.#authorizations.set(origin, authorization);
-    return ask(authorization);
-  }
-
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#signal }).catch(() => this.#signal.throwIfAborted());
-  }
-}
-
-function sourcesOf({ host }: Reference, auth: RegistryAuth | null, { insecure, mirrors }: RegistrySettings): readonly Source[] {
-  const own = auth !== null && sameHost(auth.host, host) ? auth : null;
-  const plain = isLocalHost(host) || insecure.some((name) => normalHost(name) === host);
-  const origin = host === DOCKER_HUB ? 'https://registry-1.docker.io' : `${plain ? 'http' : 'https'}://${host}`;
-  const before = Object.entries(mirrors).filter(([name]) => normalHost(name) === host).flatMap(([, origins]) => origins);
-  return [
-    ...before.map((mirror): Source => {
-      const { host: name, protocol } = new URL(mirror);
-      return { origin: mirror, auth: null, trust: { insecure: protocol === 'http:', local: true }, name };
-    }),
-    { origin, auth: own, trust: { insecure: plain, local: plain }, name: host },
-  ];
 }
 
 /** @returns how many bytes of the reply come before `at` */
@@ -262,43 +194,6 @@ function startOf(reply: IncomingMessage, at: number, who: string): number {
   const start = Number(/^bytes (\d+)-/.exec(reply.headers['content-range'] ?? '')?.[1] ?? NaN);
   if (!(start <= at)) throw new RegistryError('invalid', `${who} answers with another part of a blob than was asked for`);
   return at - start;
-}
-
-async function failureOf(reply: IncomingMessage, host: string, what: string, auth: RegistryAuth | null, signal: AbortSignal): Promise<RegistryError> {
-  const status = reply.statusCode!;
-  const said = await saidBy(reply, host, signal);
-  if (status === 404) return new RegistryError('not-found', `${host} has no ${what}${said}`);
-  if (status === 401 || status === 403) {
-    const who = auth === null ? 'without credentials' : `with the credentials of ${JSON.stringify(auth.username)}`;
-    return new RegistryError('refused', `${host} refuses ${what} ${who}${said}`);
-  }
-  if (status === 429) return new RegistryError('unavailable', `${host} limits how often it may be asked (429)${said}: try again later, or with credentials`);
-  if (status >= 500) return new RegistryError('unavailable', `${host} answered ${status} for ${what}${said}`);
-  return new RegistryError('invalid', `${host} answered ${status} for ${what}${said}`);
-}
-
-/** distribution-spec: the messages of an error body. Only what looks like one is passed on. */
-async function saidBy(reply: IncomingMessage, host: string, signal: AbortSignal): Promise<string> {
-  if (!/\bjson\b/.test(reply.headers['content-type'] ?? '')) {
-    reply.destroy();
-    return '';
-  }
-  try {
-    const { errors } = JSON.parse((await readBody(reply, 64 * 1024, host, signal)).toString('utf8')) as { errors?: Array<{ message?: unknown }> };
-    const messages = (errors ?? []).map(({ message }) => message).filter((message): message is string => typeof message === 'string');
-    return messages.length === 0 ? '' : ` (${messages.join('; ').replace(/[^\x20-\x7e]/g, ' ').slice(0, 300)})`;
-  } catch {
-    signal.throwIfAborted();
-    return '';
-  }
-}
-
-/** Seconds or a date. */
-function retryAfterMs(header: string | undefined): number | null {
-  if (header === undefined) return null;
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1_000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
 function digestOf(body: Buffer): string {

@@ -11,6 +11,9 @@ const http = process.getBuiltinModule('node:http');
 
 export interface Exchange {
   readonly url: URL;
+  /** Default GET. */
+  readonly method?: string;
+  readonly body?: Buffer;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   /** Whoever caused the exchange: only what is on this machine may send to this machine. */
@@ -30,6 +33,7 @@ export interface Trust {
 export const SILENCE_MS = 30_000;
 
 const MAX_REDIRECTS = 5;
+const READS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 /** Cloud metadata and other link-local services answer whoever asks on this machine's behalf. No registry lives there. */
 const NEVER = new BlockList();
@@ -52,7 +56,7 @@ export function isLocalHost(host: string): boolean {
 }
 
 /**
- * Sends a GET and follows redirects. Headers meant for one host are not sent to another.
+ * Sends a request and follows redirects of those that only read. Headers meant for one host are not sent to another.
  * @returns the reply, its body unread; who gets it must read or destroy it
  * @throws RegistryError unavailable when there is no reply
  */
@@ -62,7 +66,7 @@ export async function exchange({ url, headers, ...rest }: Exchange): Promise<{ r
   for (let redirects = 0; ; redirects += 1) {
     const reply = await send({ url: at, headers: sent, ...rest });
     const { location } = reply.headers;
-    if (![301, 302, 303, 307, 308].includes(reply.statusCode!) || location === undefined) return { reply, url: at };
+    if (![301, 302, 303, 307, 308].includes(reply.statusCode!) || location === undefined || !READS.has(rest.method ?? 'GET')) return { reply, url: at };
     reply.resume();
     if (redirects === MAX_REDIRECTS) throw new RegistryError('invalid', `${url.host} redirects in circles`);
     const next = URL.parse(location, at.href);
@@ -77,20 +81,20 @@ function withoutCredentials(headers: Readonly<Record<string, string>>): Readonly
   return Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
 }
 
-function send({ url, headers, signal, trust, silenceMs }: Exchange): Promise<IncomingMessage> {
+function send({ url, method = 'GET', headers, body, signal, trust, silenceMs }: Exchange): Promise<IncomingMessage> {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:' && !trust.insecure) throw new RegistryError('invalid', `${url.host} is to be reached over plain http, which is only done for registries that the setting registries.insecure names`);
   if (isIP(host) !== 0) checkAddress(host, url, trust);
   const secure = url.protocol === 'https:';
   return new Promise((resolve, reject) => {
     const call = (secure ? httpsRequest : http.request)(url, {
-      method: 'GET', signal, timeout: silenceMs, agent: agentOf(secure, isLocalHost(url.host)), lookup: guardedLookup(url, trust),
-      headers: { 'user-agent': 'paddock', 'accept-encoding': 'identity', ...headers },
+      method, signal, timeout: silenceMs, agent: agentOf(secure, isLocalHost(url.host)), lookup: guardedLookup(url, trust),
+      headers: { 'user-agent': 'paddock', 'accept-encoding': 'identity', ...(READS.has(method) ? {} : { 'content-length': String(body?.length ?? 0) }), ...headers },
     });
     call.on('timeout', () => call.destroy(new RegistryError('unavailable', `${url.host} did not answer for ${silenceMs / 1_000} seconds`)));
     call.on('error', (error) => reject(signal.aborted ? signal.reason as Error : asFailure(error, url)));
     call.on('response', resolve);
-    call.end();
+    call.end(body);
   });
 }
 

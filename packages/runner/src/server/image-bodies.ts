@@ -1,5 +1,6 @@
 /** Bodies of requests about images, parsed at the edge. */
-import { IMAGE_NAME, type ImageSource, type RegistryAuth } from '@paddock/contract';
+import { IMAGE_NAME, type ImageSource, type PublicationRequest, type RegistryAuth } from '@paddock/contract';
+import { parseReference } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import { fields, invalid, object, parseId, string, strings } from './validate.ts';
 
@@ -11,7 +12,7 @@ export function parseSource(value: unknown): ImageSource {
   const body = object(value, 'the body');
   switch (body['kind']) {
     case 'recipe': return fields(body, { kind: string }, ['kind']) as unknown as ImageSource;
-    case 'registry': return fields(body, { kind: string, reference: string, auth: authOrNull }, ['kind', 'reference', 'auth']) as unknown as ImageSource;
+    case 'registry': return fields(body, { kind: string, reference: string, auth: authOrNull, published }, ['kind', 'reference', 'auth']) as unknown as ImageSource;
     case 'build': {
       const known = { kind: string, organizationId: string, dockerfile: string, contexts: urls, auths, localBases: imageNames };
       return fields(body, known, ['kind', 'organizationId', 'dockerfile', 'contexts', 'auths']) as unknown as ImageSource;
@@ -21,8 +22,28 @@ export function parseSource(value: unknown): ImageSource {
   }
 }
 
+export function parsePublication(value: unknown): PublicationRequest {
+  return fields(object(value, 'the body'), { repository, auth: authOrNull }, ['repository', 'auth']) as unknown as PublicationRequest;
+}
+
 export function parseInspection(value: unknown): { reference: string; auth: RegistryAuth | null } {
   return fields(object(value, 'the body'), { reference: string, auth: authOrNull }, ['reference', 'auth']) as unknown as { reference: string; auth: RegistryAuth | null };
+}
+
+function published(value: unknown, name: string): 'image' | 'disk' {
+  return value === 'image' || value === 'disk' ? value : invalid(`\`${name}\` must be image or disk`);
+}
+
+/** Without tag and digest: what is written there is found by its digest. */
+function repository(value: unknown, name: string): string {
+  const text = string(value, name);
+  try {
+    const { host, repository: path } = parseReference(text);
+    if (text === `${host}/${path}`) return text;
+  } catch {
+    // said below
+  }
+  return invalid(`\`${name}\` must be host/repository`);
 }
 
 function authOrNull(value: unknown, name: string): RegistryAuth | null {

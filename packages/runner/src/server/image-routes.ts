@@ -2,24 +2,34 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { InspectedImage, RegistryAuth } from '@paddock/contract';
-import type { Images } from '../images/index.ts';
+import type { Images, Publications } from '../images/index.ts';
 import { RunnerError } from '../runner-error.ts';
-import { parseImageName, parseInspection, parseSource } from './image-bodies.ts';
+import { parseImageName, parseInspection, parsePublication, parseSource } from './image-bodies.ts';
 import type { Route } from './route.ts';
 
 export interface ImageRouteParts {
   readonly images: Pick<Images, 'list' | 'find' | 'put' | 'remove' | 'log'>;
+  readonly publications: Pick<Publications, 'put' | 'remove'>;
   /** @throws RunnerError IMAGE_NOT_FOUND, REGISTRY_FAILED, REGISTRY_UNAVAILABLE */
   readonly inspect: (reference: string, auth: RegistryAuth | null, signal: AbortSignal) => Promise<InspectedImage>;
 }
 
-export function imageRoutes({ images, inspect }: ImageRouteParts): readonly Route[] {
+export function imageRoutes({ images, publications, inspect }: ImageRouteParts): readonly Route[] {
   const one = { path: /^\/v1\/images\/([^/]+)$/, parse: parseImageName } as const;
+  const publication = { path: /^\/v1\/images\/([^/]+)\/publication$/, parse: parseImageName } as const;
   return [
     { method: 'GET', path: /^\/v1\/images$/, run: () => ({ images: images.list() }) },
     { ...one, method: 'GET', run: ({ id }) => images.find(id) ?? notFound(id) },
     { ...one, method: 'PUT', operation: 'put image', status: 202, run: ({ id, body }) => images.put(id, parseSource(body)) },
-    { ...one, method: 'DELETE', operation: 'remove image', run: ({ id }) => images.remove(id) },
+    { ...one, method: 'DELETE', operation: 'remove image', run: ({ id }) => Promise.all([publications.remove(id), images.remove(id)]).then(() => undefined) },
+    {
+      ...publication, method: 'PUT', operation: 'publish image', status: 202,
+      run: ({ id, body }) => {
+        const request = parsePublication(body);
+        return images.find(id)?.state === 'ready' ? publications.put(id, request) : notFound(id);
+      },
+    },
+    { ...publication, method: 'DELETE', operation: 'end publication', run: ({ id }) => publications.remove(id) },
     {
       method: 'GET', path: /^\/v1\/images\/([^/]+)\/log$/, parse: parseImageName,
       run: ({ id, query, response }) => {

@@ -27,11 +27,11 @@ export interface ServerParts extends ImageRouteParts {
 /** Env of a sandbox is the largest part of any body: the kernel takes about 2 MB of it in all. */
 const MAX_BODY_BYTES = 4 * 1_048_576;
 
-function routes({ sandboxes, transfers, volumes, events, info, images, inspect, version }: ServerParts): readonly Route[] {
+function routes({ sandboxes, transfers, volumes, events, info, images, publications, inspect, version }: ServerParts): readonly Route[] {
   const one = /^\/v1\/sandboxes\/([^/]+)$/;
   return [
     { method: 'GET', path: /^\/v1\/info$/, run: info },
-    ...imageRoutes({ images, inspect }),
+    ...imageRoutes({ images, publications, inspect }),
     { method: 'GET', path: /^\/v1\/sandboxes$/, run: () => ({ sandboxes: sandboxes.list() }) },
     { method: 'GET', path: one, run: ({ id }) => sandboxes.get(id) },
     { method: 'PUT', path: one, operation: 'put', run: ({ id, body }) => sandboxes.put(parseSpec(body, id)) },

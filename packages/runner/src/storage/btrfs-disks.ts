@@ -121,6 +121,15 @@ export class BtrfsDisks implements Disks {
     await syncFileSystemOf(this.poolDir);
   }
 
+  async adoptTemplate(name: string): Promise<number> {
+    const rebuilt = join(this.#rebuildsDir, checkedId(name), SUBVOLUME);
+    await this.templates.make(name, rebuilt);
+    // A disk of it that is archived and rebuilt is charged for what it had from the template: that is how much.
+    this.templates.charge(name, rebuilt);
+    await this.dropRebuild(name);
+    return this.#allowances.heldBy(name);
+  }
+
   async dropRebuild(id: string): Promise<void> {
     const dir = join(this.#rebuildsDir, checkedId(id));
     if (existsSync(dir)) await this.#discard(dir);

@@ -100,6 +100,13 @@ export class DirectoryDisks implements Disks {
     await syncFileSystemOf(this.poolDir);
   }
 
+  async adoptTemplate(name: string): Promise<number> {
+    await this.templates.destroy(name);
+    await syncFileSystemOf(this.poolDir);
+    await rename(join(this.#rebuildsDir, checkedId(name)), join(this.#templatesDir, checkedTemplate(name)));
+    return this.settleSnapshot(name, name);
+  }
+
   async dropRebuild(id: string): Promise<void> {
     await rm(join(this.#rebuildsDir, checkedId(id)), { recursive: true, force: true });
   }

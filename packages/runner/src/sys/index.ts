@@ -10,6 +10,7 @@ export { CLONE, inMountNs, inNetNs, setns, unshare } from './namespaces.ts';
 export { O_PATH, makeDirectoryAt, makeDirectoryLater, openBeneath, openBeneathLater, openInRoot } from './open-in-root.ts';
 export { SysError, errnoName, errorCode } from './sys-error.ts';
 export { syncFileSystemOf } from './sync.ts';
-export { getXattr } from './xattr.ts';
+export { nextData, nextHole } from './holes.ts';
+export { getXattr, readXattrs } from './xattr.ts';
 export { makeNode, setXattrAt } from './node.ts';
 export { closeEnd, openPipe, type Pipe } from './pipe.ts';

@@ -13,7 +13,8 @@ import { Links } from './links.ts';
 import { exclusiveInProcess, type Exclusive } from './locks.ts';
 import { deleteManifest, listReferrers, listRepositories, listTags, readManifest, writeManifest } from './manifest-endpoint.ts';
 import { Manifests } from './manifests.ts';
-import { isRepository } from './names.ts';
+import { isRepository, parseDigest, type Digest } from './names.ts';
+import { blobsBelow } from './pages.ts';
 import { isRegistryPath, routeOf, type Route } from './route.ts';
 import { digestOrThrow, Uploads } from './uploads.ts';
 
@@ -52,6 +53,10 @@ export interface Registry {
   stop(): Promise<void>;
   /** Removes a tag, and its manifest when no other tag leads to it. Idempotent. @param reference tag or digest */
   remove(repository: string, reference: string): Promise<void>;
+  /** Removes a repository: manifests, tags, and its hold on every blob. Whoever still pushes to it has to begin anew. Idempotent. */
+  drop(repository: string): Promise<void>;
+  /** Names that begin with the prefix, in order. */
+  repositories(prefix: string): AsyncIterable<string>;
 }
 
 /** Deletions come in bursts: a snapshot with all its tags. */
@@ -197,7 +202,23 @@ export function createRegistry(options: RegistryOptions): Registry {
       if (digest && !(await manifests.isTagged(repository, digest))) await manifests.remove(repository, digest);
       collectIn(SOON_MS);
     },
+    async drop(repository) {
+      // Manifests first: as long as one is there its blobs are.
+      for (const digest of await digestsBelow(keys.manifests(repository))) await manifests.remove(repository, digest);
+      for (const digest of await digestsBelow(keys.links(repository))) await links.remove(repository, digest);
+      collectIn(SOON_MS);
+    },
+    repositories: (prefix) => repositories(prefix, ''),
   };
+
+  async function digestsBelow(prefix: string): Promise<Digest[]> {
+    const found: Digest[] = [];
+    for await (const { key } of blobsBelow(blobs, prefix)) {
+      const digest = parseDigest(key.slice(prefix.length).replace('/', ':'));
+      if (digest) found.push(digest);
+    }
+    return found;
+  }
 }
 
 const METHODS: Readonly<Record<Route['kind'], readonly string[]>> = {

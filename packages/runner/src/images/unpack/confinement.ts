@@ -25,11 +25,21 @@ export class Confinement {
     this.#outside = openSync('/', DIRECTORY);
   }
 
+  /** A turn costs 25 µs: whoever has many small pieces of work stays inside. */
+  run<T>(work: () => T): T {
+    this.enter();
+    try {
+      return work();
+    } finally {
+      move(this.#outside);
+    }
+  }
+
+  /** Until `close`. */
   enter(): void {
     move(this.#inside);
   }
 
-  /** Ends the confinement. */
   close(): void {
     move(this.#outside);
     closeSync(this.#inside);

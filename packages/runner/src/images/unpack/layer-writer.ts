@@ -17,8 +17,8 @@ export interface Budget {
 }
 
 /** OCI image-spec, layers: representing changes. */
-const WHITEOUT = '.wh.';
-const OPAQUE_WHITEOUT = '.wh..wh..opq';
+export const WHITEOUT = '.wh.';
+export const OPAQUE_WHITEOUT = '.wh..wh..opq';
 /** Files of aufs itself, which some old images still hold. */
 const AUFS = '.wh..wh.';
 
@@ -29,9 +29,9 @@ const MAX_ID = 65_535;
  * Of the 4,095 bytes that a path may have the runner's own directories and overlayfs take some; whole images stay below 1,000.
  * A directory costs a look for each of those above it, so they are few.
  */
-const MAX_PATH = 3_000;
-const MAX_NAME = 255;
-const MAX_DEPTH = 256;
+export const MAX_PATH = 3_000;
+export const MAX_NAME = 255;
+export const MAX_DEPTH = 256;
 const MAX_TARGET = 4_095;
 const MAX_LINKS = 40;
 
@@ -39,8 +39,8 @@ const MAX_LINKS = 40;
 const SPECIAL_BITS = 0o7000;
 
 /** btrfs keeps an attribute within one node. */
-const MAX_XATTR = 8 * 1024;
-const MAX_XATTRS = 64;
+export const MAX_XATTR = 8 * 1024;
+export const MAX_XATTRS = 64;
 
 /** 2242: what any file system and any program here can show. */
 const MAX_TIME = 2 ** 33;

@@ -14,7 +14,7 @@ export interface TarSink {
 const MAX_EXTENSION = 1024 ** 2;
 const MAX_SEGMENTS = 100_000;
 /** A file larger than this is a hole with an end. */
-const MAX_FILE = 2 ** 43;
+export const MAX_FILE = 2 ** 43;
 
 const TYPES: Readonly<Record<string, EntryType>> = {
   '0': 'file', '\0': 'file', '7': 'file', S: 'file', '1': 'hardlink', '2': 'symlink', '3': 'char', '4': 'block', '5': 'directory', '6': 'fifo',
