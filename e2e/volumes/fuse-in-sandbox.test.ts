@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { api, client, SDKS, type Sandbox } from '../sdk/support.ts';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { api, client, SDKS, unique, type Sandbox } from '../sdk/support.ts';
 
 /**
  * The documentation's "Mount External Storage" with Debian's tools: a bucket of the user's own, mounted by s3fs and by rclone, as
@@ -39,8 +39,9 @@ beforeAll(async () => {
     `printf "[mine]\\ntype = s3\\nprovider = Other\\nendpoint = ${URL}\\naccess_key_id = $key\\nsecret_access_key = $secret\\n" > .config/rclone/rclone.conf`,
   ].join('\n'));
 });
+let deleted = false;
 afterAll(async () => {
-  await sandbox?.delete();
+  if (!deleted) await sandbox?.delete();
 });
 
 test('s3fs as the sandbox\'s user', async ({ skip }) => {
@@ -67,12 +68,39 @@ test('both as root, for everyone in the sandbox', async ({ skip }) => {
   await run('sudo umount /mnt/s3fs /mnt/rclone');
 });
 
-test('a file system that no longer answers keeps no sandbox from stopping', async ({ skip }) => {
+test('a mount is moved out of the way, as the documentation unmounts, and its place is taken again', async ({ skip }) => {
   if (missing) skip(missing);
+  const mount = 'rclone mount mine:mine r --daemon && cat r/g';
+  await run(mount);
+  expect(await run('sudo mkdir -p /tmp/.fuse-defunct && sudo mount --move /home/daytona/r /tmp/.fuse-defunct && ls -A r')).toBe('');
+  await run(mount);
+  expect(await run('findmnt -rno TARGET -t fuse.rclone | sort')).toBe('/home/daytona/r\n/tmp/.fuse-defunct');
+  await run('sudo umount -l /tmp/.fuse-defunct; fusermount3 -u r; pkill -x rclone; until ! pgrep -x rclone; do sleep 0.1; done');
+});
+
+/** Its daemon stands still; one process waits for it in the kernel, where no signal but the last reaches it. */
+async function hang(): Promise<void> {
   await run('rclone mount mine:mine r --daemon && ls r > /dev/null');
   await run('pkill -STOP -x rclone; (setsid cat r/g > /dev/null 2>&1 &); sleep 0.5; pgrep -x cat');
+}
+
+test('a file system that no longer answers keeps no sandbox from being snapshot, stopped, archived or deleted', async ({ skip }) => {
+  if (missing) skip(missing);
+  await hang();
+  const name = unique('hung');
+  const json = { 'content-type': 'application/json' };
+  expect((await api(`/sandbox/${sandbox.id}/snapshot`, { method: 'POST', headers: json, body: JSON.stringify({ name }) })).status).toBe(200);
+  await vi.waitFor(async () => expect(await (await api(`/snapshots/${name}`)).json()).toMatchObject({ state: 'active' }), { timeout: 30_000, interval: 100 });
+  expect(await run('echo here; pgrep -x cat > /dev/null')).toBe('here');
+  await api(`/snapshots/${name}`, { method: 'DELETE' });
   await sandbox.stop(20, true);
+  await sandbox.archive();
+  await vi.waitFor(async () => expect(await (await api(`/sandbox/${sandbox.id}`)).json()).toMatchObject({ state: 'archived' }), { timeout: 60_000, interval: 100 });
   await sandbox.start();
   expect(await run('ls -A r; cat s3-server.cjs | wc -l > /dev/null; echo here')).toBe('here');
-  expect((await api(`/sandbox/${sandbox.id}`)).status).toBe(200);
-});
+  await run('(setsid /usr/lib/paddock/bin/node s3-server.cjs 9000 store > keys 2>&1 &); until grep -q " " keys; do sleep 0.1; done; read key secret < keys; sed -i "s/^access_key_id.*/access_key_id = $key/; s/^secret_access_key.*/secret_access_key = $secret/" .config/rclone/rclone.conf');
+  await hang();
+  await sandbox.delete();
+  await vi.waitFor(async () => expect((await api(`/sandbox/${sandbox.id}`)).status).toBe(404), { timeout: 20_000, interval: 100 });
+  deleted = true;
+}, 180_000);

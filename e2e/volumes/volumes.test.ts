@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { drive, PROGRAM_TIMEOUT_MS } from '../python/python.ts';
-import { api, client, SDKS, unique } from '../sdk/support.ts';
+import { api, client, SDKS, unique, type Sandbox } from '../sdk/support.ts';
 
 /** The documentation's own flow, by each SDK, against warm and cold sandboxes. */
 test.each(SDKS)('%s: volumes are shared, seen by subpath, outlive sandboxes and are not deleted while in use', async (_, sdk) => {
@@ -52,6 +52,33 @@ test('a waiting sandbox is given its volumes', async () => {
   await sandbox.delete();
   expect((await api(`/volumes/${volume.id}`, { method: 'DELETE' })).status).toBe(200);
 });
+
+test('snapshots and archives leave a volume out, a resize leaves it in, and it is kept from deletion all the while', async () => {
+  const daytona = client(SDKS[0]![1]);
+  const volume = await daytona.volume.create(unique('apart'));
+  const sandbox = await daytona.create({ snapshot: 'daytona-small', volumes: [{ volumeId: volume.id, mountPath: '/data/v' }, { volumeId: volume.id, mountPath: '/data/part', subpath: 'a/b' }] });
+  const run = async (of: Sandbox, command: string) => (await of.process.executeCommand(command)).result;
+  const stateIs = (path: string, state: string) => vi.waitFor(async () => expect(await (await api(path)).json()).toMatchObject({ state }), { timeout: 60_000, interval: 100 });
+  const json = { 'content-type': 'application/json' };
+  await run(sandbox, 'echo shared > /data/v/f; echo part > /data/part/g; echo own > own');
+  const name = unique('without-volume');
+  expect((await api(`/sandbox/${sandbox.id}/snapshot`, { method: 'POST', headers: json, body: JSON.stringify({ name }) })).status).toBe(200);
+  await stateIs(`/snapshots/${name}`, 'active');
+  const copy = await daytona.create({ snapshot: name });
+  expect(await run(copy, 'cat own; find /data -mindepth 1 | sort; findmnt -rno TARGET | grep -c ^/data')).toBe('own\n/data/part\n/data/v\n0\n');
+  await copy.delete();
+  await sandbox.stop();
+  expect((await api(`/volumes/${volume.id}`, { method: 'DELETE' })).status).toBe(409);
+  expect((await api(`/sandbox/${sandbox.id}/resize`, { method: 'POST', headers: json, body: JSON.stringify({ disk: 4 }) })).status).toBe(200);
+  await sandbox.archive();
+  await stateIs(`/sandbox/${sandbox.id}`, 'archived');
+  expect((await api(`/volumes/${volume.id}`, { method: 'DELETE' })).status).toBe(409);
+  await sandbox.start();
+  expect(await run(sandbox, 'cat /data/v/f /data/part/g /data/v/a/b/g own')).toBe('shared\npart\npart\nown\n');
+  await sandbox.delete();
+  await api(`/snapshots/${name}`, { method: 'DELETE' });
+  await daytona.volume.delete(volume);
+}, 120_000);
 
 test('what a sandbox planted in a volume leads no other one astray', async () => {
   const daytona = client(SDKS[0]![1]);

@@ -6,8 +6,8 @@ import type { ClientOrigin, ObjectStore } from './object-store.ts';
 /** Hard-coded in older clients. */
 export const EMBEDDED_REGION = 'us-east-1';
 
-/** The database lives on the same disk, and without room it stops for everybody: uploads are refused before. */
-const KEEP_FREE_BYTES = 1024 ** 3;
+/** The database lives on the same disk, and without room it stops for everybody: uploads are refused before. It makes a file for each table and index, and few besides. */
+const KEEP_FREE = { bytes: 1024 ** 3, files: 10_000 };
 
 /** Blobs on this machine's disk, served by the API's own port. */
 export class EmbeddedObjectStore implements ObjectStore {
@@ -22,7 +22,7 @@ export class EmbeddedObjectStore implements ObjectStore {
     this.bucket = config.objectStore.bucket;
     this.#config = config;
     this.#settings = settings;
-    this.#disk = new DiskBlobs(blobRoot, { keepFreeBytes: KEEP_FREE_BYTES });
+    this.#disk = new DiskBlobs(blobRoot, { keepFree: KEEP_FREE });
   }
 
   blobs(): Blobs {

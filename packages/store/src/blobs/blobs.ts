@@ -18,7 +18,7 @@ export interface Blobs {
   remove(key: string): Promise<void>;
   /** In the order of the keys' UTF-8 bytes. */
   list(prefix: string, options: ListOptions): Promise<BlobPage>;
-  /** Makes `key` of the parts' bytes in order, without copying them where the driver can, and removes the parts. A missing part is a BlobError NO_SUCH_BLOB. */
+  /** Makes `key` of the parts' bytes in order, without copying them where the driver can, and removes the parts. A missing part is a BlobError NO_SUCH_BLOB, too many of them TOO_MANY_PIECES. */
   compose(key: string, parts: readonly string[], options?: PutOptions): Promise<BlobInfo>;
   /** Like `compose` of one part that stays. Content type and metadata are the source's unless given. */
   copy(from: string, to: string, options?: PutOptions): Promise<BlobInfo>;
@@ -67,7 +67,7 @@ export interface BlobPage {
   readonly next: string | null;
 }
 
-export type BlobErrorCode = 'INVALID_KEY' | 'NO_SUCH_BLOB' | 'BLOB_EXISTS' | 'BAD_DIGEST' | 'STORE_FULL' | 'STORE_FAILED';
+export type BlobErrorCode = 'INVALID_KEY' | 'NO_SUCH_BLOB' | 'BLOB_EXISTS' | 'BAD_DIGEST' | 'TOO_MANY_PIECES' | 'STORE_FULL' | 'STORE_FAILED';
 
 export class BlobError extends Error {
   readonly code: BlobErrorCode;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Readable } from 'node:stream';
+import { paced } from '../paced.ts';
 import { RegistryError } from './errors.ts';
 import type { RegistryAccess } from './credentials.ts';
 
@@ -97,7 +98,7 @@ export class Exchange {
   async stream(status: number, body: Readable, headers: Readonly<Record<string, string>>): Promise<void> {
     this.req.socket.setTimeout(SILENCE_MS);
     this.res.writeHead(status, headers);
-    await pipeline(body, this.res).catch((error: unknown) => {
+    await pipeline(body, paced, this.res).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE') throw gone(error);
       throw error;
     });

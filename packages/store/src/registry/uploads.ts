@@ -1,6 +1,7 @@
 import { createHash, randomUUID, type Hash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Blobs, ByteRange } from '../blobs/blobs.ts';
+import { paced } from '../paced.ts';
 import { RegistryError } from './errors.ts';
 import type { Keys } from './keys.ts';
 import { nothing, type Links } from './links.ts';
@@ -235,7 +236,7 @@ interface Counting {
 function counted(body: AsyncIterable<Buffer>, { hash, room, expected, atEnd }: Counting): Readable {
   async function* pass(): AsyncGenerator<Buffer> {
     let size = 0;
-    for await (const chunk of body) {
+    for await (const chunk of paced(body)) {
       size += chunk.length;
       if (size > (expected ?? room)) throw new RegistryError('SIZE_INVALID', { message: expected === null ? 'The blob is too large' : 'More came than Content-Range says', status: expected === null ? 413 : 400 });
       hash?.update(chunk);

@@ -10,9 +10,9 @@ import { putText, read } from './support.ts';
 const reason = process.getuid?.() === 0 ? null : 'a file system of its own size needs root';
 if (reason !== null) console.log(`A full disk is not tested: ${reason}`);
 
-const onSmallDisk = async (work: (root: string) => Promise<void>) => {
+const onSmallDisk = async (work: (root: string) => Promise<void>, options = 'size=4m') => {
   const root = mkdtempSync(join(tmpdir(), 'paddock-full-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', root]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', root]);
   try {
     await work(root);
   } finally {
@@ -39,7 +39,7 @@ test.skipIf(reason)('a full disk refuses what does not fit, keeps what is there 
 
 test.skipIf(reason)('room that others need is left to them', async () => {
   await onSmallDisk(async (root) => {
-    const blobs = new DiskBlobs(root, { keepFreeBytes: 2_000_000 });
+    const blobs = new DiskBlobs(root, { keepFree: { bytes: 2_000_000, files: 0 } });
     await putText(blobs, 'fits', randomBytes(1_500_000));
     await expect(putText(blobs, 'would take it', randomBytes(1_500_000))).rejects.toMatchObject({ code: 'STORE_FULL' });
     await expect(Promise.all(Array.from({ length: 8 }, (_, i) => putText(blobs, `all together ${i}`, randomBytes(300_000))))).rejects.toMatchObject({ code: 'STORE_FULL' });
@@ -47,4 +47,37 @@ test.skipIf(reason)('room that others need is left to them', async () => {
     expect(bavail * bsize).toBeGreaterThanOrEqual(2_000_000);
     blobs.close();
   });
+});
+
+/** Whatever a client may do as often as it likes, many at once, until it is refused. */
+async function untilRefused(work: (i: number) => Promise<unknown>): Promise<unknown> {
+  let [next, refusal]: [number, unknown] = [0, null];
+  await Promise.all(Array.from({ length: 8 }, async () => {
+    while (refusal === null && next < 5000) await work(next++).catch((error: unknown) => { refusal ??= error; });
+  }));
+  return refusal;
+}
+
+const ways: Readonly<Record<string, (blobs: DiskBlobs, i: number) => Promise<unknown>>> = {
+  'empty blobs': (blobs, i) => putText(blobs, `empty-${i}`, ''),
+  'small blobs deep down': (blobs, i) => putText(blobs, `${i}/${'a/'.repeat(100)}b`, 'x'),
+  'copies of a large blob': (blobs, i) => blobs.copy('large', `copy-${i}`),
+  'uploads of two parts': async (blobs, i) => {
+    await Promise.all([putText(blobs, `${i}-1`, 'x'), putText(blobs, `${i}-2`, 'y')]);
+    await blobs.compose(`composed-${i}`, [`${i}-1`, `${i}-2`]);
+  },
+};
+
+test.skipIf(reason).each(Object.keys(ways))('room that others need is left to them, in bytes and in files: %s', async (way) => {
+  for (const options of ['size=4m', 'size=100m,nr_inodes=2000']) {
+    await onSmallDisk(async (root) => {
+      const blobs = new DiskBlobs(root, { keepFree: { bytes: 2_000_000, files: 500 } });
+      await putText(blobs, 'large', randomBytes(200_000));
+      expect(await untilRefused((i) => ways[way]!(blobs, i))).toMatchObject({ code: 'STORE_FULL' });
+      const { bavail, bsize, ffree } = statfsSync(root);
+      expect(bavail * bsize).toBeGreaterThanOrEqual(2_000_000);
+      expect(ffree).toBeGreaterThanOrEqual(500);
+      blobs.close();
+    }, options);
+  }
 });

@@ -160,3 +160,17 @@ test('what a killed process left is removed at the next start, and nothing else'
   expect(entries(store.root, 'tmp')).toEqual([]);
   expect((await read(again, 'whole'))!.equals(before!)).toBe(true);
 });
+
+test('a blob of blobs has a bound: contents of contents cannot be multiplied', async () => {
+  await using store = diskStore();
+  const { blobs, root } = store;
+  const parts = Array.from({ length: 110 }, (_, i) => `part-${i}`);
+  for (const part of parts) await putText(blobs, part, 'x'.repeat(2000));
+  const { size } = await blobs.compose('composed', parts);
+  const copies = Array.from({ length: 100 }, (_, i) => `copy-${i}`);
+  for (const copy of copies) await blobs.copy('composed', copy);
+  const before = readdirSync(join(root, 'pieces')).length;
+  await expect(blobs.compose('multiplied', copies)).rejects.toMatchObject({ code: 'TOO_MANY_PIECES' });
+  expect([readdirSync(join(root, 'pieces')).length, readdirSync(join(root, 'tmp'))]).toEqual([before, []]);
+  expect((await blobs.compose('fewer', copies.slice(0, 90))).size).toBe(90 * size);
+});

@@ -72,6 +72,14 @@ test.for<[string, string, RawCall, number, string]>([
   expect((await send('GET', object)).text).toBe('content');
 });
 
+test('a part without its number, or with one that no part can have, is refused', async () => {
+  const [, id] = /<UploadId>(.+)<\/UploadId>/.exec((await send('POST', `/${BUCKET}/parts?uploads`)).text)!;
+  for (const number of ['', '&partNumber=', '&partNumber=0', '&partNumber=10001', '&partNumber=1.5']) {
+    expect(await send('PUT', `/${BUCKET}/parts?uploadId=${id}${number}`, { body: 'x' }), number).toMatchObject({ status: 400, code: 'InvalidArgument' });
+  }
+  expect((await send('GET', `/${BUCKET}/parts?uploadId=${id}`)).text).not.toContain('<Part>');
+});
+
 test('more than 5 GiB in one request is refused before a byte of it is read', async () => {
   const reply = await send('PUT', object, { tamper: ({ headers }) => void (headers['content-length'] = String(5 * 1024 ** 3 + 1)), headers: { expect: '100-continue' } });
   expect(reply).toMatchObject({ status: 400, code: 'EntityTooLarge' });

@@ -77,6 +77,11 @@ test.for([['0', 400], ['604801', 400], ['x', 400], ['604800', 200]] as const)('a
   expect((await raw(s3.access(), `/${BUCKET}/object?X-Amz-Expires=${seconds}`, { signQuery: true })).status).toBe(status);
 });
 
+test('a URL presigned with version 2, as boto3 does unless told otherwise, is answered in S3\'s words', async () => {
+  const reply = await raw(s3.access(), `/${BUCKET}/object?AWSAccessKeyId=key&Signature=x%3D&Expires=${Math.floor(Date.now() / 1000) + 60}`, { unsigned: true });
+  expect(reply).toMatchObject({ status: 400, code: 'InvalidRequest', text: expect.stringContaining('Please use AWS4-HMAC-SHA256') });
+});
+
 test('both kinds of signature at once are none', async () => {
   expect(await get({ tamper: (request) => void (request.path += '?X-Amz-Algorithm=AWS4-HMAC-SHA256') })).toMatchObject({ status: 400, code: 'InvalidArgument' });
 });

@@ -8,7 +8,7 @@ import { composedEtag } from '../etag.ts';
 import { Directories } from './directories.ts';
 import { Durable } from './durable.ts';
 import { encodeFooter, type Footer, readFooter, toInfo } from './format.ts';
-import { Headroom } from './headroom.ts';
+import { Headroom, type Kept } from './headroom.ts';
 import { KeyLocks } from './key-locks.ts';
 import { type ByteText, pathOfKey, toBytes, toText } from './names.ts';
 import { Pieces } from './pieces.ts';
@@ -42,14 +42,14 @@ export class DiskBlobs implements Blobs {
 
   /**
    * @param root directory; made when missing. May be `/proc/self/fd/<n>` of a directory that its own path does not lead to.
-   * @param keepFreeBytes room on the disk that `put` leaves: for others that live there
+   * @param keepFree room on the disk that is left to others who live there, whatever is put, composed or copied
    */
-  constructor(root: string, { keepFreeBytes = 0 }: { readonly keepFreeBytes?: number } = {}) {
+  constructor(root: string, { keepFree = { bytes: 0, files: 0 } }: { readonly keepFree?: Kept } = {}) {
     this.#root = root;
-    this.#headroom = new Headroom(root, keepFreeBytes);
+    this.#headroom = new Headroom(root, keepFree);
     this.#tree = join(root, 'tree');
     this.#tmp = join(root, 'tmp');
-    this.#pieces = new Pieces(join(root, 'pieces'), this.#durable);
+    this.#pieces = new Pieces(join(root, 'pieces'), this.#durable, this.#headroom);
   }
 
   /** Makes the directories and removes what a crash left. Every operation does it by itself when it was not done. */
@@ -69,7 +69,7 @@ export class DiskBlobs implements Blobs {
     checkKey(key);
     try {
       await this.open();
-      return await this.#put(key, body, options);
+      return await this.#headroom.withFiles(filesOf(key), () => this.#put(key, body, options));
     } catch (error) {
       throw explained(error);
     } finally {
@@ -225,36 +225,41 @@ export class DiskBlobs implements Blobs {
   }
 
   /** A blob whose content is linked from those of others. */
-  async #join(key: string, parts: readonly string[], options: PutOptions, defaults: (parts: readonly Footer[]) => Pick<Footer, 'type' | 'meta' | 'etag'>): Promise<BlobInfo> {
+  async #join(key: string, parts: readonly string[], options: PutOptions, defaults: Defaults): Promise<BlobInfo> {
     for (const each of [key, ...parts]) checkKey(each);
     try {
       await this.open();
-      const pieces = randomUUID();
-      const temporary = join(this.#tmp, pieces);
-      try {
-        const made = await this.#pieces.make(pieces, toBytes(key), parts.map((part) => pathOfKey(this.#tree, toBytes(part))));
-        if ('missing' in made) throw noSuchBlob(parts[made.missing]!);
-        const given = defaults(made);
-        const footer: Footer = {
-          size: made.reduce((sum, { size }) => sum + size, 0), etag: options.etag ?? given.etag, modified: Date.now(),
-          type: options.contentType ?? given.type, meta: options.metadata ?? given.meta, pieces,
-        };
-        const file = await open(temporary, 'wx', 0o600);
-        try {
-          await file.writeFile(encodeFooter(footer));
-          await file.datasync();
-        } finally {
-          await file.close();
-        }
-        await this.#commit(temporary, toBytes(key), footer, options);
-        return toInfo(key, footer);
-      } catch (error) {
-        await rm(temporary, { force: true });
-        await this.#pieces.remove(pieces);
-        throw error;
-      }
+      const itsOwn = 2; // the directory of the pieces and its index
+      return await this.#headroom.withFiles(filesOf(key) + itsOwn + parts.length, () => this.#joinPieces(key, parts, options, defaults));
     } catch (error) {
       throw explained(error);
+    }
+  }
+
+  async #joinPieces(key: string, parts: readonly string[], options: PutOptions, defaults: Defaults): Promise<BlobInfo> {
+    const pieces = randomUUID();
+    const temporary = join(this.#tmp, pieces);
+    try {
+      const made = await this.#pieces.make(pieces, toBytes(key), parts.map((part) => pathOfKey(this.#tree, toBytes(part))));
+      if ('missing' in made) throw noSuchBlob(parts[made.missing]!);
+      const given = defaults(made);
+      const footer: Footer = {
+        size: made.reduce((sum, { size }) => sum + size, 0), etag: options.etag ?? given.etag, modified: Date.now(),
+        type: options.contentType ?? given.type, meta: options.metadata ?? given.meta, pieces,
+      };
+      const file = await open(temporary, 'wx', 0o600);
+      try {
+        await file.writeFile(encodeFooter(footer));
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      await this.#commit(temporary, toBytes(key), footer, options);
+      return toInfo(key, footer);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      await this.#pieces.remove(pieces);
+      throw error;
     }
   }
 
@@ -303,6 +308,9 @@ export class DiskBlobs implements Blobs {
     return path;
   }
 }
+
+/** What a composed blob has of its parts unless told otherwise. */
+type Defaults = (parts: readonly Footer[]) => Pick<Footer, 'type' | 'meta' | 'etag'>;
 
 /** Streams content and footer into the file. */
 async function writeBlob(file: FileHandle, body: Readable, { contentType, metadata, etag, md5: wanted }: PutOptions, headroom: Headroom): Promise<Footer> {
@@ -355,6 +363,11 @@ async function footerAt(path: string): Promise<Footer | null> {
   } finally {
     await file.close();
   }
+}
+
+/** Files and directories that a blob may need. */
+function filesOf(key: string): number {
+  return pathOfKey('', toBytes(key)).split('/').length;
 }
 
 function noSuchBlob(key: string): BlobError {

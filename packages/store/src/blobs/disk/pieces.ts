@@ -1,8 +1,9 @@
-import { copyFile, constants, link, mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
+import { copyFile, constants, link, mkdir, open, readdir, readFile, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ByteRange } from '../blobs.ts';
+import { BlobError, type ByteRange } from '../blobs.ts';
 import type { Durable } from './durable.ts';
 import { type Footer, readFooter } from './format.ts';
+import type { Headroom } from './headroom.ts';
 
 /** One file's share of a content made of several. */
 interface Piece {
@@ -20,6 +21,8 @@ interface Index {
 /** File systems without hard links, or with too many on a file. */
 const CANNOT_LINK: ReadonlySet<string> = new Set(['EPERM', 'EXDEV', 'EMLINK', 'ENOTSUP', 'ENOSYS', 'EOPNOTSUPP']);
 const READ_BYTES = 256 * 1024;
+/** As many as one upload has parts. Contents of contents would grow with every round, and the index is read with each of them. */
+const MAX_PIECES = 10_000;
 
 /**
  * Contents that consist of other blobs' files: `pieces/<id>/` holds hard links to them, in order, and an index. Nothing is copied, however
@@ -28,15 +31,20 @@ const READ_BYTES = 256 * 1024;
 export class Pieces {
   readonly #root: string;
   readonly #durable: Durable;
+  readonly #headroom: Headroom;
   /** Readers of a directory; it is removed when the last one ends. */
   readonly #readers = new Map<string, { count: number; doomed: boolean }>();
 
-  constructor(root: string, durable: Durable) {
+  constructor(root: string, durable: Durable, headroom: Headroom) {
     this.#root = root;
     this.#durable = durable;
+    this.#headroom = headroom;
   }
 
-  /** @param sources files of blobs @returns footers of the sources, null: that source is missing and nothing was made */
+  /**
+   * @param sources files of blobs @returns footers of the sources, `missing`: that source is missing and nothing was made
+   * @throws BlobError TOO_MANY_PIECES or STORE_FULL; the caller removes what was made
+   */
   async make(id: string, key: string, sources: readonly string[]): Promise<readonly Footer[] | { readonly missing: number }> {
     const directory = join(this.#root, id);
     await mkdir(directory, { mode: 0o700 });
@@ -65,7 +73,7 @@ export class Pieces {
   async #add(directory: string, source: string, pieces: Piece[]): Promise<Footer | null> {
     const name = String(pieces.length);
     // Linked first and read afterwards: the name may get another blob in between, the link not.
-    if (!(await linkOrCopy(source, join(directory, name)))) return null;
+    if (!(await this.#linkOrCopy(source, join(directory, name)))) return null;
     const { footer } = await withFile(join(directory, name), readFooter);
     if (footer.pieces === undefined) {
       if (footer.size > 0) pieces.push({ name, size: footer.size });
@@ -76,15 +84,32 @@ export class Pieces {
     this.#enter(footer.pieces);
     try {
       const index = await this.#index(footer.pieces);
+      if (pieces.length + (index?.pieces.length ?? 0) > MAX_PIECES) throw new BlobError('TOO_MANY_PIECES', `A blob has at most ${MAX_PIECES} pieces`);
       for (const piece of index?.pieces ?? []) {
         const own = String(pieces.length);
-        if (!(await linkOrCopy(join(this.#root, footer.pieces, piece.name), join(directory, own)))) return null;
+        if (!(await this.#linkOrCopy(join(this.#root, footer.pieces, piece.name), join(directory, own)))) return null;
         pieces.push({ name: own, size: piece.size });
       }
       return index ? footer : null;
     } finally {
       await this.#leave(footer.pieces);
     }
+  }
+
+  /** @returns false: the source is not there */
+  async #linkOrCopy(source: string, target: string): Promise<boolean> {
+    try {
+      await link(source, target);
+      return true;
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? '';
+      if (code === 'ENOENT') return false;
+      if (!CANNOT_LINK.has(code)) throw error;
+    }
+    await this.#headroom.take((await stat(source)).size, 1);
+    await copyFile(source, target, constants.COPYFILE_FICLONE);
+    await withFile(target, (file) => file.datasync());
+    return true;
   }
 
   /** Keeps the pieces from being removed until `release`. @returns null: they are gone already */
@@ -142,21 +167,6 @@ export class Pieces {
     this.#readers.delete(id);
     if (readers.doomed) await this.remove(id);
   }
-}
-
-/** @returns false: the source is not there */
-async function linkOrCopy(source: string, target: string): Promise<boolean> {
-  try {
-    await link(source, target);
-    return true;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOENT') return false;
-    if (!CANNOT_LINK.has(code)) throw error;
-  }
-  await copyFile(source, target, constants.COPYFILE_FICLONE);
-  await withFile(target, (file) => file.datasync());
-  return true;
 }
 
 async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { paced } from '../../paced.ts';
 import { type Checksum, CHECKSUMS } from './checksums.ts';
 import { readChunked, type Trailers } from './chunked.ts';
 import { S3Error } from './errors.ts';
@@ -46,7 +47,7 @@ export function openUpload(request: S3Request, authenticated: Authenticated, che
     const sha256 = /^[0-9a-f]{64}$/.test(payloadHash) ? createHash('sha256') : null;
     let received = 0;
     // Without this, leaving the loop would cut the connection before the error is told.
-    const incoming = request.raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    const incoming = paced(request.raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>);
     const source = chunked ? readChunked(incoming, payloadHash.startsWith('STREAMING-AWS4') ? authenticated.chain : null, payloadHash.endsWith('-TRAILER'), trailers) : incoming;
     for await (const bytes of source) {
       received += bytes.length;

@@ -117,6 +117,7 @@ function toS3Error(error: unknown): S3Error {
   if (error instanceof XmlError) return new S3Error('MalformedXML');
   if (error instanceof BlobError && error.code === 'STORE_FULL') return new S3Error('SlowDown');
   if (error instanceof BlobError && error.code === 'BAD_DIGEST') return new S3Error('BadDigest', 'The Content-MD5 you specified did not match what we received.');
+  if (error instanceof BlobError && error.code === 'TOO_MANY_PIECES') return new S3Error('InvalidRequest', 'The object would consist of more than 10,000 pieces: copy its parts with ranges, or upload it anew.');
   if (error instanceof BlobError && error.code === 'BLOB_EXISTS') return new S3Error('PreconditionFailed', undefined, { Condition: 'If-None-Match' });
   if ((error as NodeJS.ErrnoException | null)?.code === 'ECONNRESET') return new S3Error('IncompleteBody');
   return new S3Error('InternalError');

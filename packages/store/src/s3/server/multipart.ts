@@ -250,7 +250,7 @@ async function keepIfOpen({ blobs }: Exchange, id: string, number: number): Prom
 }
 
 function partNumber(request: S3Request): number {
-  return wholeNumber(param(request, 'partNumber'), 'partNumber', 1, MAX_PARTS, 0);
+  return wholeNumber(param(request, 'partNumber') || 'none', 'partNumber', 1, MAX_PARTS, 0);
 }
 
 interface WantedPart {

@@ -1,5 +1,6 @@
 import { pipeline } from 'node:stream/promises';
 import { BlobError, type BlobInfo, type Blobs, type ByteRange } from '../../blobs/blobs.ts';
+import { paced } from '../../paced.ts';
 import { pooled } from '../../pooled.ts';
 import { openUpload, readDocument } from './body.ts';
 import { checkConditions, rangeOf } from './conditions.ts';
@@ -33,7 +34,7 @@ export async function getObject(exchange: Exchange): Promise<void> {
   res.writeHead(range === null ? 200 : 206, headers);
   if (body === null) return void res.end();
   res.setTimeout(READ_IDLE_MS, () => res.destroy());
-  await pipeline(body, res);
+  await pipeline(body, paced, res);
 }
 
 /** PutObject. */

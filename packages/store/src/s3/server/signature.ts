@@ -42,9 +42,9 @@ interface Claim {
   readonly payloadHash: string;
 }
 
-/** Whether a request wants to be treated as S3's, right or wrong. */
+/** Whether a request wants to be treated as S3's, right or wrong. Signatures of version 2 are told so: boto3 presigns with them unless it is configured otherwise. */
 export function isSigned(authorization: string | undefined, url: string): boolean {
-  return /^AWS(4-HMAC-SHA256)? /.test(authorization ?? '') || /[?&]X-Amz-Algorithm=/.test(url);
+  return /^AWS(4-HMAC-SHA256)? /.test(authorization ?? '') || /[?&](X-Amz-Algorithm|AWSAccessKeyId)=/.test(url);
 }
 
 /**
@@ -70,11 +70,16 @@ function readClaim(request: S3Request): Claim {
   const authorization = header(request, 'authorization');
   const inQuery = param(request, 'X-Amz-Algorithm');
   if (authorization !== null && inQuery !== null) throw new S3Error('InvalidArgument', 'Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified');
+  if (authorization === null && inQuery === null) throw unsupported();
   return authorization !== null ? claimOfHeader(request, authorization) : claimOfQuery(request);
 }
 
+function unsupported(): S3Error {
+  return new S3Error('InvalidRequest', `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM}.`);
+}
+
 function claimOfHeader(request: S3Request, authorization: string): Claim {
-  if (!authorization.startsWith(`${ALGORITHM} `)) throw new S3Error('InvalidRequest', `The authorization mechanism you have provided is not supported. Please use ${ALGORITHM}.`);
+  if (!authorization.startsWith(`${ALGORITHM} `)) throw unsupported();
   const fields = new Map(authorization.slice(ALGORITHM.length).split(',').map((field) => {
     const [name = '', ...value] = field.trim().split('=');
     return [name, value.join('=')] as const;
