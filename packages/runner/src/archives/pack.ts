@@ -8,7 +8,7 @@ import type { Blobs } from '@paddock/store';
 import { afterPiece } from './garbage.ts';
 import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
 import { orAborted, readWhole, sha256 } from './objects.ts';
-import { packTree } from './tar.ts';
+import { packTree, refuseLongPaths } from './tar.ts';
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
 
@@ -39,6 +39,7 @@ export interface PackInput {
 
 export async function pack(input: PackInput): Promise<ArchiveSummary> {
   const { blobs, signal } = input;
+  await refuseLongPaths(input.upper, signal);
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
   const { stream, ended } = packTree(input.upper, stop);
