@@ -26,7 +26,7 @@ const SERIES: Readonly<Record<string, (paddock: Paddock, docker: Docker | null, 
   memory,
   volumes: (paddock, _, quick) => volumes(paddock, quick),
   builds: (paddock, _, quick) => builds(paddock, quick),
-  archives: (paddock, _, quick) => archives(paddock, quick),
+  archives: (paddock) => archives(paddock),
   images,
   objects: (paddock, _, quick) => objectStore(paddock, quick),
 };

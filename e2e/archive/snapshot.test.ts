@@ -57,6 +57,22 @@ test('names that are taken or impossible, memory and unknown sandboxes are refus
   });
 });
 
+test('a sandbox deleted while it is snapshotted goes, and the snapshot ends as one or as an error', async () => {
+  const name = unique('deleted-meanwhile');
+  await withSandbox(sdk, {}, async (sandbox, daytona) => {
+    await sandbox.process.executeCommand('head -c 200M /dev/zero > zeros');
+    const asked = ask(sandbox.id, { name });
+    await expect.poll(async () => (await daytona.snapshot.get(name).catch(() => null))?.state, { interval: 5 }).toBeDefined();
+    expect((await api(`/sandbox/${sandbox.id}`, { method: 'DELETE' })).status).toBe(200);
+    expect((await asked)[0]).toBeLessThan(500);
+    await expect.poll(async () => (await daytona.snapshot.get(name)).state, { timeout: 30_000 }).toMatch(/^(?:active|error)$/);
+    const snapshot = await daytona.snapshot.get(name);
+    if (snapshot.state === 'active') await withSandbox(sdk, { snapshot: name }, async (copy) => expect((await copy.process.executeCommand('stat -c %s zeros')).result).toBe('209715200\n'));
+    else expect(snapshot.errorReason).toBeTruthy();
+    await daytona.snapshot.delete(snapshot);
+  });
+}, TIMEOUT_MS);
+
 test('an archived sandbox made of a snapshot starts again after the snapshot was deleted', async () => {
   const name = unique('gone');
   await withSandbox(sdk, {}, async (source, daytona) => {

@@ -47,7 +47,7 @@ describe('the sandbox image', () => {
 
   it.each([
     'anthropic', 'bs4', 'claude_agent_sdk', 'daytona', 'django', 'flask', 'huggingface_hub', 'instructor', 'jax', 'keras', 'langchain', 'llama_index.core', 'matplotlib.pyplot', 'numpy', 'ollama',
-    'openai', 'agents', 'cv2', 'pandas', 'PIL', 'pydantic_ai', 'requests', 'sklearn', 'scipy.stats', 'seaborn', 'sqlalchemy', 'transformers',
+    'openai', 'agents', 'cv2', 'pandas', 'PIL', 'pydantic_ai', 'requests', 'sklearn', 'scipy.stats', 'seaborn', 'sqlalchemy', 'torch', 'transformers',
   ])('imports %s', async (module) => expect(await runner.exec(id, `python -W ignore -c "import ${module}" 2>/tmp/error || cat /tmp/error`, 120)).toMatchObject({ exitCode: 0, result: expect.not.stringMatching(/Error/) }));
 
   it('computes: a model is fitted, a network trained', async () => {
@@ -60,6 +60,25 @@ model.compile(loss="mse")
 model.fit(np.ones((8, 1)), np.ones((8, 1)), epochs=1, verbose=0)
 print(keras.backend.backend())
 E`)).toBe('6\njax');
+  });
+
+  it('has PyTorch that shares memory with the installed numpy, and that transformers and Keras work with', async () => {
+    expect(await run(`KERAS_BACKEND=torch python -W ignore - <<'E' 2>/tmp/error || tail -5 /tmp/error
+import numpy as np, torch, keras, transformers
+a = np.arange(4, dtype="float32")
+t = torch.from_numpy(a)
+t.add_(1)
+print(a.sum(), (t @ t).item(), np.asarray(torch.ones(2)).tolist(), torch.cuda.is_available())
+model = torch.nn.Linear(4, 1)
+model(t).backward()
+print(model.weight.grad.numpy().tolist(), transformers.utils.is_torch_available())
+net = keras.Sequential([keras.layers.Dense(1)])
+net.compile(loss="mse")
+net.fit(np.ones((8, 1)), np.ones((8, 1)), epochs=1, verbose=0)
+print(keras.backend.backend())
+config = transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10)
+print(list(transformers.BertModel(config)(torch.tensor([[1, 2, 3]])).last_hidden_state.shape))
+E`)).toBe('10.0 30.0 [1.0, 1.0] False\n[[1.0, 2.0, 3.0, 4.0]] True\ntorch\n[1, 3, 8]');
   });
 
   it('runs TypeScript, as it is and compiled', async () => {

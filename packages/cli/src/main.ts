@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { layoutOf, type PaddockConfig } from '@paddock/contract';
 import { isSecret, resolveConfig, type Setting, SETTINGS } from './config/index.ts';
 import { describeReport, examine } from './doctor/index.ts';
-import { buildImage, listImages, removeImage } from './images/index.ts';
+import { buildImage, listImages, removeImage, shippedNames } from './images/index.ts';
 import { describeTrace, destroyInstance, stopInstance } from './instance/index.ts';
 import { runningInstance } from './supervisor/state-file.ts';
 import { up } from './supervisor/up.ts';
@@ -63,12 +63,12 @@ command('list', 'say which images there are', 'place', async ({ config }) => {
   return 0;
 }, images);
 
-command('build', 'make an image that Paddock ships and follow the build', 'place', ({ config, switches, words: [name = ''] }) => {
+command('build', `make an image that Paddock ships and follow the build (${shippedNames().join(', ')})`, 'place', ({ config, switches, words: [name = ''] }) => {
   const as = typeof switches['as'] === 'string' ? switches['as'] : name;
   return buildImage(layoutOf(config.dataDir, config.runRoot), name, as, (text) => void process.stdout.write(text));
 }, images)
   .argument('<name>', 'folder of images/')
-  .option('--as <name>', 'call the result so (default: like the folder)');
+  .option('--as <name>', 'call the result so (default: like the folder); for PADDOCK_DEFAULT_IMAGE and `FROM paddock/<name>`');
 
 command('remove', 'remove an image; sandboxes made from it keep it', 'place', async ({ config, words: [name = ''] }) => {
   await removeImage(layoutOf(config.dataDir, config.runRoot), name);

@@ -36,8 +36,11 @@ describe('paddock images', () => {
   it.each([
     [['build', 'nothing'], 'paddock: there is no image "nothing"; there are: builder, sandbox, slim\n'],
     [['build', '../slim'], 'paddock: there is no image "../slim"; there are: builder, sandbox, slim\n'],
-    [['build', 'slim', '--as', 'thin'], 'paddock: "slim" is made from a recipe and has that name only\n'],
+    [['build', 'builder', '--as', 'thin'], 'paddock: "builder" is made from a recipe and has that name only\n'],
     [['build', 'sandbox', '--as', 'build-x'], 'paddock: "build-x" cannot be an image\'s name: letters, digits, dot, dash and underscore, and not sha256-, build- or sandbox- in front\n'],
+    [['remove', 'nothing'], 'paddock: there is no image "nothing"; `paddock images list` says which there are\n'],
+    [['remove', '../slim'], 'paddock: there is no image "../slim"; `paddock images list` says which there are\n'],
+    [['remove', `sandbox-${'0'.repeat(8)}`], 'paddock: "sandbox-00000000" is kept and removed by the server: delete the snapshots and sandboxes that are made of it\n'],
     [['list', '--data-dir', '/nonexistent'], 'paddock: no server runs on this data directory: start it with `paddock up`\n'],
   ])('refuses %j', async (args, out) => expect(await paddock(...args)).toEqual({ code: 1, out }));
 });

@@ -20,6 +20,8 @@ const dto = async (id: string) => (await plane.call('GET', `/api/sandbox/${id}`)
 const reached = (id: string, state: string) => until(async () => (await plane.state(id)) === state, `it is ${state}`);
 const begun = (id: string, kind: 'archive' | 'restore') => until(() => plane.runner.transfers.get(id)?.status.kind === kind, `the runner was asked to ${kind} it`);
 
+const imageOf = (id: string) => [...plane.runner.sources].find(([, source]) => source.kind === 'sandbox' && source.sandboxId === id)?.[0];
+
 async function archiving(): Promise<string> {
   const { id } = await plane.create();
   await plane.call('POST', `/api/sandbox/${id}/stop`);
@@ -136,6 +138,34 @@ test('a restore that fails is an error that keeps the archive; recovering restor
   expect((await recover).body.state).toBe('started');
 });
 
+test('usage: a sandbox being archived, or snapshotted while it is stopped, has its disk only; an archived one nothing', async () => {
+  const { body: [organization] } = await plane.call('GET', '/api/organizations');
+  const usage = async () => {
+    const { regionUsage: [region] } = (await plane.call('GET', `/api/organizations/${organization.id}/usage`)).body;
+    return [region.currentCpuUsage, region.currentMemoryUsage, region.currentDiskUsage];
+  };
+  const before = await usage();
+  const over = async () => (await usage()).map((amount, i) => amount - before[i]);
+  const id = await archiving();
+  expect((await plane.call('POST', `/api/sandbox/${id}/backup`)).body.message).toMatch(/in progress/);
+  expect(await over()).toEqual([0, 0, 3]);
+  plane.runner.endTransfer(id, { state: 'done', archive: SUMMARY });
+  await reached(id, 'archived');
+  expect(await over()).toEqual([0, 0, 0]);
+  await plane.call('DELETE', `/api/sandbox/${id}`);
+
+  const other = await plane.create();
+  expect(await over()).toEqual([1, 1, 3]);
+  await plane.call('POST', `/api/sandbox/${other.id}/stop`);
+  await reached(other.id, 'stopped');
+  const asked = plane.call('POST', `/api/sandbox/${other.id}/snapshot`, { name: 'usage' });
+  await reached(other.id, 'snapshotting');
+  expect(await over()).toEqual([0, 0, 3]);
+  await until(() => imageOf(other.id) !== undefined, 'the runner was asked');
+  plane.runner.settle(imageOf(other.id)!, { state: 'ready' });
+  await asked;
+});
+
 test('what a runner still has of an archived sandbox is removed when everything is compared', async () => {
   const id = await archived();
   plane.runner.sandboxes.set(id, { spec: { id, image: 'slim', volumes: [] } as never, state: 'stopped' });
@@ -181,7 +211,15 @@ describe('a resize', () => {
 });
 
 describe('a snapshot', () => {
-  const imageOf = (id: string) => [...plane.runner.sources].find(([, source]) => source.kind === 'sandbox' && source.sandboxId === id)?.[0];
+  test('is not for suspended organizations', async () => {
+    const { id } = await plane.create();
+    const suspend = (suspended: boolean) => plane.context.db.run({ text: `update organizations set suspended = ${suspended}, suspension_reason = 'unpaid'`, values: [] });
+    await suspend(true);
+    const refused = await plane.call('POST', `/api/sandbox/${id}/snapshot`, { name: 'suspended' });
+    await suspend(false);
+    expect([refused.status, refused.body.message]).toEqual([403, 'Organization is suspended: unpaid']);
+    expect((await plane.call('GET', '/api/snapshots/suspended')).status).toBe(404);
+  });
 
   test('shows itself and the sandbox as snapshotting until the image is there; a new policy reaches the sandbox meanwhile', async () => {
     const { id } = await plane.create();

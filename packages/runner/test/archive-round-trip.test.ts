@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, linkSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DiskBlobs } from '@paddock/store';
+import { readWhole } from '../src/archives/objects.ts';
 import { findPacked, pack } from '../src/archives/pack.ts';
 import { readManifest, unpack } from '../src/archives/unpack.ts';
 import { check, declare, getXattr } from '../src/sys/index.ts';
@@ -10,6 +12,8 @@ import { check, declare, getXattr } from '../src/sys/index.ts';
 const ID = '11111111-1111-4111-8111-111111111111';
 const lsetxattr = declare('int lsetxattr(const char* path, const char* name, const void* value, size_t size, int flags)');
 const setXattr = (path: string, name: string, value: Buffer): void => void check(lsetxattr(path, name, value, value.length, 0), 'lsetxattr', path);
+/** Version 2: owner rwx, user 33 rwx, group and others r-x, mask rwx. */
+const ACL = Buffer.from('02000000' + '01000700ffffffff' + '0200070021000000' + '04000500ffffffff' + '10000700ffffffff' + '20000500ffffffff', 'hex');
 const never = new AbortController().signal;
 
 describe('an archive', () => {
@@ -43,11 +47,14 @@ describe('an archive', () => {
     mkdirSync(join(upper, 'opaque'));
     setXattr(join(upper, 'opaque'), 'trusted.overlay.opaque', Buffer.from('y'));
     setXattr(join(upper, 'opaque'), 'trusted.overlay.origin', Buffer.from('of this pool'));
+    writeFileSync(join(upper, 'sgid'), '', { mode: 0o2770 });
     writeFileSync(join(upper, 'program'), '#!/bin/sh\n', { mode: 0o755 });
     execFileSync('chmod', ['4755', join(upper, 'program')]);
     // cap_net_raw+ep, version 2
     setXattr(join(upper, 'program'), 'security.capability', Buffer.from('0100000200200000000000000000000000000000', 'hex'));
     setXattr(join(upper, 'dir/file'), 'user.note', Buffer.from('kept'));
+    setXattr(join(upper, 'dir'), 'system.posix_acl_default', ACL);
+    setXattr(join(upper, 'sgid'), 'system.posix_acl_access', ACL);
     const odd = join(upper, `new\nline "quoted" ü \\ ${'x'.repeat(180)}`);
     writeFileSync(odd, '');
     const sparse = openSync(join(upper, 'sparse'), 'w');
@@ -70,7 +77,19 @@ describe('an archive', () => {
     expect(getXattr(join(back, 'opaque'), 'trusted.overlay.origin')).toBeNull();
     expect(getXattr(join(back, 'program'), 'security.capability')).toEqual(getXattr(join(upper, 'program'), 'security.capability'));
     expect(getXattr(join(back, 'dir/file'), 'user.note')?.toString()).toBe('kept');
+    expect([getXattr(join(back, 'dir'), 'system.posix_acl_default'), getXattr(join(back, 'sgid'), 'system.posix_acl_access')]).toEqual([ACL, ACL]);
+    const tar = zstdDecompressSync((await readWhole(blobs, 'piece-000000.tar.zst'))!);
+    expect(tar.includes('www-data')).toBe(false); // what this host calls 33, another calls otherwise
     expect((await readManifest(blobs, ID, sha256)).allowanceBytes).toBe(7);
+  });
+
+  it('of paths that could not be made again is refused, and nothing is left of it', async () => {
+    execFileSync('python3', ['-c', `import os\nos.chdir(${JSON.stringify(upper)})\nfor i in range(25):\n os.mkdir('d' * 160); os.chdir('d' * 160)\nopen('f' * 100, 'w')`]);
+    await expect(packed()).rejects.toMatchObject({ code: 'INVALID_SPEC', message: expect.stringMatching(/^A path is longer than 4000 bytes .*: \/dddd/) });
+    expect(await blobs.head('manifest.json')).toBeNull();
+    execFileSync('sh', ['-c', `cd ${upper} && mv d* e`]);
+    await restore((await packed()).sha256);
+    expect(listing(back)).toEqual(listing(upper));
   });
 
   it('of an empty disk is one too', async () => {

@@ -3,6 +3,8 @@ import { IMAGE_NAME, type Layout, type RunnerImage } from '@paddock/contract';
 import { RunnerSocket } from './runner-socket.ts';
 import { shippedNames, sourceOf } from './shipped.ts';
 
+export { shippedNames } from './shipped.ts';
+
 /** Names that the control plane gives and takes away. */
 const RESERVED = /^(?:sha256|build|sandbox)-/;
 
@@ -21,7 +23,7 @@ export async function listImages(layout: Layout): Promise<string[]> {
  * @returns exit status
  */
 export async function buildImage(layout: Layout, name: string, as: string, print: (text: string) => void): Promise<number> {
-  const source = sourceOf(name);
+  const source = sourceOf(name, as);
   if (source === null) throw new Error(`there is no image "${name}"; there are: ${shippedNames().join(', ')}`);
   if (!IMAGE_NAME.test(as) || RESERVED.test(as)) throw new Error(`"${as}" cannot be an image's name: letters, digits, dot, dash and underscore, and not sha256-, build- or sandbox- in front`);
   if (source.kind === 'recipe' && as !== name) throw new Error(`"${name}" is made from a recipe and has that name only`);
@@ -33,7 +35,11 @@ export async function buildImage(layout: Layout, name: string, as: string, print
     return 0;
   }
   const log = await runner.open('GET', `${path}/log?follow=true`);
-  for await (const chunk of log.setEncoding('utf8') as AsyncIterable<string>) print(chunk);
+  try {
+    for await (const chunk of log.setEncoding('utf8') as AsyncIterable<string>) print(chunk);
+  } catch (error) {
+    throw new Error(`the server was stopped meanwhile: say it again when it runs`, { cause: error });
+  }
   const image = await runner.ask<RunnerImage>('GET', path);
   if (image?.state === 'ready') {
     print(`${as} is ready: ${Math.round(image.sizeBytes! / 1e6)} MB\n`);
@@ -43,5 +49,9 @@ export async function buildImage(layout: Layout, name: string, as: string, print
 }
 
 export async function removeImage(layout: Layout, name: string): Promise<void> {
-  await new RunnerSocket(layout.runnerSocket).ask('DELETE', `/v1/images/${encodeURIComponent(name)}`);
+  const runner = new RunnerSocket(layout.runnerSocket);
+  const path = `/v1/images/${encodeURIComponent(name)}`;
+  if (RESERVED.test(name)) throw new Error(`"${name}" is kept and removed by the server: delete the snapshots and sandboxes that are made of it`);
+  if (!IMAGE_NAME.test(name) || await runner.ask('GET', path) === null) throw new Error(`there is no image "${name}"; \`paddock images list\` says which there are`);
+  await runner.ask('DELETE', path);
 }

@@ -65,13 +65,14 @@ export class DiskOperations {
     refuseWhilePending(sandbox);
     if (sandbox.state !== 'stopped') throw new StatusError(400, 'Sandbox is not stopped');
     if (isEphemeral(sandbox)) throw new StatusError(400, 'Ephemeral sandboxes cannot be archived');
-    return (await this.#andOutcome(sandbox, 'archiving', ARCHIVE_WAIT_MS, () => store.move(sandbox, 'archive', { ...newArchive(), errorReason: null }))).sandbox;
+    return (await this.#andOutcome(sandbox, 'archiving', ARCHIVE_WAIT_MS, () => store.move(sandbox, 'archive', newArchive()))).sandbox;
   }
 
-  /** wire: deprecated and without effect: backups are made by archiving. */
+  /** wire: deprecated; refused while there is one in progress. Without effect else: backups are made by archiving. */
   async backup(organizationId: string, idOrName: string): Promise<Sandbox> {
     const sandbox = await this.#deps.find(organizationId, idOrName);
     if (isEphemeral(sandbox)) throw new StatusError(400, 'Ephemeral sandboxes do not have backups');
+    if (sandbox.backupState === 'InProgress') throw new StatusError(400, 'A backup of the sandbox is in progress: it is being archived');
     return sandbox;
   }
 

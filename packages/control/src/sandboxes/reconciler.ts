@@ -192,7 +192,7 @@ export class Reconciler {
     }
     const removed = await runner.remove(row.id);
     // Never an error state: a delete that did not work is a leak, so it is asked for again.
-    return removed.ok ? { trigger: 'destroyed', patch: { runnerId: null, errorReason: null, recoverable: false } } : 'again';
+    return removed.ok ? { trigger: 'destroyed', patch: { runnerId: null, errorReason: null, recoverable: false, backupState: 'None' } } : 'again';
   }
 
   /** Its image is being built or pulled: whoever does that wakes us when there is news. */

@@ -101,8 +101,8 @@ export function networkPolicyOf(sandbox: Pick<Sandbox, 'networkBlockAll' | 'netw
 }
 
 /** What a move that begins an archive writes: a place of its own, so that what an earlier attempt left is never taken for it. */
-export function newArchive(): { readonly archiveId: string; readonly archive: null; readonly backupState: BackupState } {
-  return { archiveId: randomUUID(), archive: null, backupState: 'InProgress' };
+export function newArchive(): { readonly archiveId: string; readonly archive: null; readonly backupState: BackupState; readonly errorReason: null } {
+  return { archiveId: randomUUID(), archive: null, backupState: 'InProgress', errorReason: null };
 }
 
 /** With what recovering from a full disk has added. */

@@ -142,7 +142,9 @@ export class Snapshots {
     const problems = snapshotNameProblems(source.name);
     if (problems.length > 0) throw new StatusError(400, problems.join(', '));
     const { organizationId } = source;
-    const row = await this.#insert(await this.#rules(organizationId), async (tx) => {
+    const rules = await this.#rules(organizationId);
+    if (rules.suspension) throw new StatusError(403, rules.suspension);
+    const row = await this.#insert(rules, async (tx) => {
       const image = await this.#deps.images.wantFromSandbox(tx, organizationId, source.sandboxId);
       return {
         id: randomUUID(), organization_id: organizationId, name: source.name, image: image.name, image_name: null, ref: null, build_info: null, state: 'snapshotting', error_reason: null,

@@ -8,15 +8,15 @@ export async function sha256(data: Buffer): Promise<string> {
   return Buffer.from(await webcrypto.subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>)).toString('hex');
 }
 
-/** null: there is none. */
-export async function readWhole(blobs: Blobs, key: string, limit = MAX_MANIFEST_BYTES): Promise<Buffer | null> {
+/** @param memory of at least `limit` bytes, which the result is then part of @returns null: there is none */
+export async function readWhole(blobs: Blobs, key: string, limit = MAX_MANIFEST_BYTES, memory?: Buffer): Promise<Buffer | null> {
   const found = await blobs.get(key);
   if (found === null) return null;
   if (found.info.size > limit) {
     found.body.destroy();
     throw new Error(`${key} is larger than ${limit} bytes`);
   }
-  const whole = Buffer.allocUnsafeSlow(found.info.size);
+  const whole = memory?.subarray(0, found.info.size) ?? Buffer.allocUnsafeSlow(found.info.size);
   let filled = 0;
   for await (const chunk of found.body as AsyncIterable<Buffer>) filled += chunk.copy(whole, filled);
   return filled === whole.length ? whole : whole.subarray(0, filled);

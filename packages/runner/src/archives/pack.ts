@@ -8,7 +8,7 @@ import type { Blobs } from '@paddock/store';
 import { afterPiece } from './garbage.ts';
 import { MANIFEST_KEY, pieceKey, storedBytesOf, tarBytesOf, type ArchiveManifest, type ArchivePiece } from './manifest.ts';
 import { orAborted, readWhole, sha256 } from './objects.ts';
-import { packTree } from './tar.ts';
+import { packTree, refuseLongPaths } from './tar.ts';
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
 
@@ -39,14 +39,16 @@ export interface PackInput {
 
 export async function pack(input: PackInput): Promise<ArchiveSummary> {
   const { blobs, signal } = input;
+  await refuseLongPaths(input.upper, signal);
   const ending = new AbortController();
   const stop = AbortSignal.any([signal, ending.signal]);
   const { stream, ended } = packTree(input.upper, stop);
   const pieces: ArchivePiece[] = [];
+  const free: Buffer[] = [];
   const sending = new Set<Promise<void>>();
   let done = 0;
   let failure: unknown = null;
-  const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece).then((stored) => {
+  const send = (piece: Buffer, index: number): Promise<void> => store(blobs, index, piece, free).then((stored) => {
     pieces[index] = stored;
     afterPiece();
     done += stored.tarBytes;
@@ -57,7 +59,7 @@ export async function pack(input: PackInput): Promise<ArchiveSummary> {
   });
   try {
     let index = 0;
-    for await (const piece of cut(stream)) {
+    for await (const piece of cut(stream, free)) {
       while (sending.size >= AT_ONCE) await orAborted(Promise.race(sending), signal);
       signal.throwIfAborted();
       if (failure !== null) break;
@@ -110,16 +112,19 @@ async function verify(blobs: Blobs, manifest: ArchiveManifest, digest: string): 
   return { sha256: digest, storedBytes: storedBytesOf(manifest), diskBytes: tarBytesOf(manifest) };
 }
 
-async function store(blobs: Blobs, index: number, piece: Buffer): Promise<ArchivePiece> {
+/** @param free gets the piece's memory back as soon as it is compressed */
+async function store(blobs: Blobs, index: number, piece: Buffer, free: Buffer[]): Promise<ArchivePiece> {
+  const tarBytes = piece.length;
   const packed = await compress(piece, { chunkSize: ROOM_BYTES, params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
+  if (tarBytes === PIECE_BYTES) free.push(piece);
   const digest = await sha256(packed);
-  await blobs.put(pieceKey(index), Readable.from([packed]));
-  return { size: packed.length, sha256: digest, tarBytes: piece.length };
+  await blobs.put(pieceKey(index), Readable.from([packed]), { sha256: digest, etag: digest });
+  return { size: packed.length, sha256: digest, tarBytes };
 }
 
-/** The stream in buffers of one size; the last may be shorter. */
-async function* cut(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+/** The stream in buffers of one size, of free memory where there is some; the last may be shorter. */
+async function* cut(stream: AsyncIterable<Buffer>, free: Buffer[]): AsyncGenerator<Buffer> {
+  let piece: Buffer = Buffer.allocUnsafeSlow(PIECE_BYTES);
   let filled = 0;
   for await (const chunk of stream) {
     for (let at = 0; at < chunk.length;) {
@@ -128,7 +133,7 @@ async function* cut(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
       filled += copied;
       if (filled < PIECE_BYTES) continue;
       yield piece;
-      piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+      piece = free.pop() ?? Buffer.allocUnsafeSlow(PIECE_BYTES);
       filled = 0;
     }
   }

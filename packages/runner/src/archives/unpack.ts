@@ -28,9 +28,11 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
   const stop = AbortSignal.any([signal, ending.signal]);
   const { stream, ended } = unpackTree(upper, stop);
   const fetched: Array<Promise<Buffer>> = [];
+  const free: Buffer[] = [];
+  const roomBytes = pieces.reduce((most, { size }) => Math.max(most, size), 0);
   const fetchNext = (index: number): void => {
     if (index >= pieces.length) return;
-    const piece = fetch(blobs, index, pieces[index]!);
+    const piece = fetch(blobs, index, pieces[index]!, free, roomBytes);
     piece.catch(() => {}); // judged when its turn comes
     fetched[index] = piece;
   };
@@ -56,10 +58,14 @@ export async function unpack(blobs: Blobs, { pieces }: ArchiveManifest, upper: s
   }
 }
 
-async function fetch(blobs: Blobs, index: number, piece: ArchivePiece): Promise<Buffer> {
+/** @param free memory for packed pieces, used again from piece to piece */
+async function fetch(blobs: Blobs, index: number, piece: ArchivePiece, free: Buffer[], roomBytes: number): Promise<Buffer> {
   const key = pieceKey(index);
-  const packed = await readWhole(blobs, key, piece.size);
+  const memory = free.pop() ?? Buffer.allocUnsafeSlow(roomBytes);
+  const packed = await readWhole(blobs, key, piece.size, memory);
   if (packed === null) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is missing`);
   if (packed.length !== piece.size || await sha256(packed) !== piece.sha256) throw new RunnerError('ARCHIVE_DAMAGED', `The archive is damaged: ${key} is not what was stored`);
-  return decompress(packed, { chunkSize: Math.max(64, piece.tarBytes), maxOutputLength: piece.tarBytes });
+  const data = await decompress(packed, { chunkSize: Math.max(64, piece.tarBytes), maxOutputLength: piece.tarBytes });
+  free.push(memory);
+  return data;
 }

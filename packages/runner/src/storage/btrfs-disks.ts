@@ -12,6 +12,7 @@ import type { StorageLog } from './log.ts';
 import { Overlays } from './overlay.ts';
 import { closePool, openPool, withDirectory, type Pool } from './pool.ts';
 import { QuotaSweep } from './quota-sweep.ts';
+import { boundUnwritten } from './unwritten.ts';
 
 /**
  * Below this much free space no disk is created. Running sandboxes need the rest to fail with ENOSPC in their own files
@@ -70,7 +71,7 @@ export class BtrfsDisks implements Disks {
     for (const name of readdirSync(this.#trashDir)) await this.#empty(join(this.#trashDir, name));
     for (const name of readdirSync(this.#rebuildsDir)) await this.#discard(join(this.#rebuildsDir, name));
     if (this.#sweep.run() > 0) this.#sweep.later();
-    log.info({ device: device ?? this.#pool.file, quotas, ...(await this.usage()) }, 'storage pool open');
+    log.info({ device: device ?? this.#pool.file, quotas, unwrittenBytes: boundUnwritten(this.poolDir), ...(await this.usage()) }, 'storage pool open');
   }
 
   async create(id: string, quotaBytes: number, template: string | null = null): Promise<void> {

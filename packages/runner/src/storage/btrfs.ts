@@ -39,6 +39,9 @@ const SEARCH_KEY_SIZE = 104;
 /** struct btrfs_ioctl_search_header { u64 transid, objectid, offset; u32 type, len; } */
 const SEARCH_HEADER_SIZE = 32;
 
+/** struct btrfs_ioctl_fs_info_args { u64 max_id, num_devices; u8 fsid[16]; … } */
+const FS_INFO = ioRead(MAGIC, 31, 1024);
+
 /** Commits and waits for it. */
 const SYNC = ioNone(MAGIC, 8);
 
@@ -93,6 +96,13 @@ export function subvolumeId(fd: number): bigint {
   args.writeBigUInt64LE(FIRST_FREE_OBJECTID, 8);
   ioctl(fd, INO_LOOKUP, args, 'BTRFS_IOC_INO_LOOKUP');
   return args.readBigUInt64LE(0);
+}
+
+/** As the kernel writes it in the names below /sys/fs/btrfs. */
+export function fileSystemId(fd: number): string {
+  const args = Buffer.alloc(1024);
+  ioctl(fd, FS_INFO, args, 'BTRFS_IOC_FS_INFO');
+  return args.toString('hex', 16, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }
 
 export type QuotaMode = 'simple' | 'full';

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type { ObjectAccess } from '@paddock/contract';
-import { type Blobs, openBlobs } from '@paddock/store';
+import { type Blobs, DiskBlobs, openBlobs } from '@paddock/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { listAll, putText, read, readText } from '../blobs/support.ts';
 
@@ -45,6 +45,16 @@ test('a blob goes to the external store below the prefix and comes back', async 
   await blobs.remove(key);
   expect(await blobs.head(key)).toBeNull();
   expect(await blobs.get(key)).toBeNull();
+});
+
+test('content whose sha256 and ETag the caller gives: the one is checked, the other kept, and no md5 is made anywhere', async () => {
+  const content = randomBytes(300_000);
+  const digest = createHash('sha256').update(content).digest('hex');
+  expect(await blobs.put('given', Readable.from([content]), { sha256: digest, etag: digest })).toMatchObject({ etag: digest });
+  const stored = await new DiskBlobs(directory).head(`${access.prefix}given`);
+  expect(stored).toMatchObject({ size: content.length, etag: digest });
+  await expect(blobs.put('other', Readable.from([content]), { sha256: '0'.repeat(64), etag: digest })).rejects.toThrow('XAmzContentSHA256Mismatch');
+  expect(await blobs.head('other')).toBeNull();
 });
 
 test('a stream of unknown length beyond one part', async () => {

@@ -16,6 +16,8 @@ export interface S3Call {
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
+  /** Of the body, in hex; else its md5 is made and sent. */
+  readonly sha256?: string;
   /** Statuses that are answers and not errors. */
   readonly accepts?: readonly number[];
 }
@@ -84,13 +86,13 @@ export class S3Connection {
     return reply;
   }
 
-  #once({ method, key, query = {}, headers = {}, body }: S3Call): Promise<S3Reply> {
+  #once({ method, key, query = {}, headers = {}, body, sha256 }: S3Call): Promise<S3Reply> {
     const search = Object.entries(query).map(([name, value]) => `${encodeStrict(name)}=${encodeStrict(value)}`).join('&');
     const path = `/${this.#access.bucket}${key === '' ? '/' : `/${encodeKey(key)}`}${search === '' ? '' : `?${search}`}`;
-    const unsigned: Record<string, string> = { ...headers, host: this.#host, 'x-amz-content-sha256': 'UNSIGNED-PAYLOAD' };
+    const unsigned: Record<string, string> = { ...headers, host: this.#host, 'x-amz-content-sha256': sha256 ?? 'UNSIGNED-PAYLOAD' };
     if (body !== undefined) {
       unsigned['content-length'] = String(body.length);
-      unsigned['content-md5'] = createHash('md5').update(body).digest('base64');
+      if (sha256 === undefined) unsigned['content-md5'] = createHash('md5').update(body).digest('base64');
     } else if (method === 'PUT' || method === 'POST') unsigned['content-length'] = '0';
     const { headers: signed } = aws4.sign({ service: 's3', region: this.#access.region, method, host: this.#host, path, headers: unsigned }, awsCredentials(this.#access));
     const [hostname, port] = [new URL(this.#access.endpoint).hostname.replace(/^\[|\]$/g, ''), new URL(this.#access.endpoint).port];

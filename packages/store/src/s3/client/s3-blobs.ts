@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import type { ObjectAccess } from '@paddock/contract';
 import { BlobError, type BlobInfo, type BlobPage, type Blobs, type ByteRange, checkKey, type ListOptions, type PutOptions } from '../../blobs/blobs.ts';
 import { encodeKey, encodeStrict } from '../encoding.ts';
+import { GIVEN_ETAG as ETAG } from '../given-etag.ts';
 import { childText, document, type XmlElement } from '../xml.ts';
 import { S3Connection, type S3Reply } from './connection.ts';
 
@@ -20,8 +21,6 @@ const COPY_RANGE_BYTES = 1024 ** 3;
 const PAGE = 1000;
 /** How often a download that breaks off goes on where it stopped. */
 const RESUMES = 3;
-/** User metadata that carries an ETag given by the caller: the store makes its own. */
-const ETAG = 'paddock-etag';
 /** Beyond every key that begins with what stands before it. */
 const LAST = '\u{10ffff}';
 
@@ -119,7 +118,7 @@ export class S3Blobs implements Blobs {
     const second = first.done ? first : await parts.next();
     if (!second.done) return this.#putParts(key, prepended([first.value as Buffer, second.value], parts), options);
     const content = first.done ? Buffer.alloc(0) : first.value;
-    const reply = await this.#writing(key, options, (headers) => this.#connection.done({ method: 'PUT', key: this.#prefix + key, headers: { ...objectHeaders(options), ...headers }, body: content, accepts: [409, 412] }));
+    const reply = await this.#writing(key, options, (headers) => this.#connection.done({ method: 'PUT', key: this.#prefix + key, headers: { ...objectHeaders(options), ...headers }, body: content, ...(options.sha256 === undefined ? {} : { sha256: options.sha256 }), accepts: [409, 412] }));
     return { ...infoOf(key, content.length, reply), etag: options.etag ?? unquoted(reply.headers.etag), contentType: options.contentType ?? null, metadata: options.metadata ?? {}, modifiedAt: new Date(reply.headers.date ?? Date.now()) };
   }
 
@@ -294,7 +293,7 @@ async function* partsOf(body: Readable): AsyncGenerator<Buffer> {
     waiting.push(rest);
     bytes += rest.length;
   }
-  if (bytes > 0) yield Buffer.concat(waiting);
+  if (bytes > 0) yield waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting);
 }
 
 async function* verified(body: Readable, wanted: string): AsyncGenerator<Buffer> {

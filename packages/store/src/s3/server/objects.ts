@@ -4,6 +4,7 @@ import { paced } from '../../paced.ts';
 import { pooled } from '../../pooled.ts';
 import { openUpload, readDocument } from './body.ts';
 import { checkConditions, rangeOf } from './conditions.ts';
+import { givenEtag } from '../given-etag.ts';
 import { S3Error } from './errors.ts';
 import { objectHeaders, objectOptions, refuseUnsupported } from './headers.ts';
 import { header, param, type S3Request, validKey } from './request.ts';
@@ -47,7 +48,8 @@ export async function putObject(exchange: Exchange): Promise<void> {
   const options = objectOptions(request, upload.checksums);
   if (ifAbsent && (await blobs.head(request.key))) throw new S3Error('PreconditionFailed', undefined, { Condition: 'If-None-Match' });
   exchange.continueBody();
-  const info = await blobs.put(request.key, upload.stream, { ...options, ifAbsent, md5: upload.md5 });
+  const etag = givenEtag(options.metadata);
+  const info = await blobs.put(request.key, upload.stream, { ...options, ifAbsent, md5: upload.md5, ...(etag === undefined ? {} : { etag }) });
   sendEmpty(exchange, 200, { etag: `"${info.etag}"`, ...checksumHeaders(upload.checksums) });
 }
 
