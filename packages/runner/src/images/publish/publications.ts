@@ -87,6 +87,7 @@ export class Publications {
       })));
       publication.status = { name, state: 'done', doneBytes: published.sizeBytes, published: { reference: published.reference, sizeBytes: published.sizeBytes } };
       log.info({ image: name, ...published, ms: Math.round(performance.now() - since) }, 'image published');
+      if (published.sentBytes > 0) (await import('../../archives/garbage.ts')).afterTransfer();
     } catch (error) {
       const { message } = error as Error;
       const transient = isPassing(error);
