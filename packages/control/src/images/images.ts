@@ -2,7 +2,7 @@ import type { Announcement, Announcer } from '../events/index.ts';
 import type { Database, Queryable } from '../db/index.ts';
 import { buildHash, nameOfReference, newImageName, type BuildRequest, type Image } from './image.ts';
 import type { ImageTrigger } from './states.ts';
-import { dropUnused, forgetHash, imageByName, insertBuild, moveImage, pendingOfSandbox, sharedBuild, touchImage, wantImage, type ImagePatch } from './store.ts';
+import { dropUnused, forgetHash, imageByName, insertBuild, lockUnused, moveImage, pendingOfSandbox, sharedBuild, touchImage, wantImage, type ImagePatch } from './store.ts';
 
 /** wire: declarative images are reused for a day. */
 export const SHARE_HOURS = 24;
@@ -109,6 +109,9 @@ export class Images {
 
   /** @returns what nothing refers to any more; it is `removing` */
   async dropUnused(): Promise<readonly Image[]> {
-    return this.#db.query(dropUnused(GRACE_SECONDS, SHARE_HOURS));
+    return this.#db.tx(async (tx) => {
+      const unused = await tx.query(lockUnused(GRACE_SECONDS, SHARE_HOURS));
+      return unused.length === 0 ? [] : tx.query(dropUnused(unused.map(({ name }) => name), GRACE_SECONDS, SHARE_HOURS));
+    });
   }
 }
