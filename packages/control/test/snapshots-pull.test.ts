@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestDatabase, type TestDatabase } from './support.ts';
 import { startPlane, stopPlane, until, type TestPlane } from './sandbox-support.ts';
@@ -76,6 +77,26 @@ test('a name can be used again as soon as the delete has answered, also while it
   await until(async () => (await plane.context.images.get(image(3)))?.state === 'preparing' && plane.runner.images.some(({ name }) => name === image(3)), 'it is pulled once more');
   ready(3);
   await untilSnapshot(plane, 'again', 'active');
+});
+
+test('an image that is wanted while the unused ones are looked for stays, however the two meet', async () => {
+  published(plane, 'met:1', 78);
+  await create({ name: 'met', imageName: 'met:1' });
+  await until(() => plane.runner.sources.has(image(78)), 'it is ordered');
+  ready(78);
+  await untilSnapshot(plane, 'met', 'active');
+  const { db, images } = plane.context;
+  const { organizationId, ref } = (await plane.call('GET', '/api/snapshots/met')).body;
+  await db.run({ text: `update snapshots set state = 'inactive' where name = 'met'`, values: [] });
+  let dropping: Promise<unknown> | null = null;
+  await db.tx(async (tx) => {
+    await images.wantFromRegistry(tx, organizationId, ref);
+    dropping = images.dropUnused();
+    await sleep(200); // it has begun, and waits
+    await tx.run({ text: `update snapshots set state = 'active' where name = 'met'`, values: [] });
+  });
+  expect(await dropping).toEqual([]);
+  expect((await images.get(image(78)))?.state).toBe('ready');
 });
 
 describe('failures', () => {

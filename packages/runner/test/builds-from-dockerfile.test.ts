@@ -102,10 +102,13 @@ describe('an image from a Dockerfile', () => {
     expect(image).toMatchObject({ state: 'ready', config: { entrypoint: ['/hello'], cmd: null, workDir: null, user: null } });
   });
 
-  it('reaches the network and not the host', async () => {
+  it('reaches the network and neither the host nor another sandbox', async () => {
     const { port } = new URL(storage.url);
+    const { id: neighbour } = await runner.create({ image: 'slim', user: 'root' });
+    const address = await runner.output(neighbour, `cd / && (setsid python3 -m http.server ${port} >/dev/null 2>&1 &); sleep 1; curl -s -o /dev/null http://localhost:${port}/ && hostname -I`);
+    expect(address.trim()).toMatch(/^[0-9.]+$/);
     const host = `ip route show default | cut -d" " -f3`;
-    const { image, log } = await build(runner, sourceOf(`FROM paddock/slim\nRUN getent hosts $(sed -n 's#.*://\\([^/]*\\)/.*#\\1#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) >/dev/null && echo resolves; for to in 127.0.0.1 $(${host}) 169.254.169.254; do curl -s -m 3 http://$to:${port}/a.tar -o /dev/null && echo reached $to; done; true`));
+    const { image, log } = await build(runner, sourceOf(`FROM paddock/slim\nRUN getent hosts $(sed -n 's#.*://\\([^/]*\\)/.*#\\1#p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) >/dev/null && echo resolves; for to in 127.0.0.1 $(${host}) 169.254.169.254 ${address.trim()}; do curl -s -m 3 http://$to:${port}/a.tar -o /dev/null && echo reached $to; done; true`));
     expect(image.state).toBe('ready');
     expect(log).toContain('\nresolves\n');
     expect(log).not.toContain('\nreached ');

@@ -3,8 +3,8 @@ import type { Database, Queryable } from '../db/index.ts';
 import { buildHash, nameOfReference, newImageName, type BuildRequest, type Image } from './image.ts';
 import type { ImageTrigger } from './states.ts';
 import type { PublicationPatch, PublicationTrigger } from './publication.ts';
-import { movePublication, offloadUnused, reuseImage } from './publication-store.ts';
-import { dropUnused, forgetHash, imageByName, insertBuild, moveImage, pendingOfSandbox, sharedBuild, wantImage, type ImagePatch } from './store.ts';
+import { lockSleeping, movePublication, offloadSleeping, reuseImage } from './publication-store.ts';
+import { dropUnused, forgetHash, imageByName, insertBuild, lockUnused, moveImage, pendingOfSandbox, sharedBuild, wantImage, type ImagePatch } from './store.ts';
 
 /** wire: declarative images are reused for a day. */
 export const SHARE_HOURS = 24;
@@ -122,11 +122,17 @@ export class Images {
 
   /** @returns those whose copy on the runner is free to go; they are `leaving` */
   async offloadUnused(): Promise<readonly Image[]> {
-    return this.#db.query(offloadUnused);
+    return this.#db.tx(async (tx) => {
+      const sleeping = await tx.query(lockSleeping);
+      return sleeping.length === 0 ? [] : tx.query(offloadSleeping(sleeping.map(({ name }) => name)));
+    });
   }
 
   /** @returns what nothing refers to any more; it is `removing` */
   async dropUnused(): Promise<readonly Image[]> {
-    return this.#db.query(dropUnused(GRACE_SECONDS, SHARE_HOURS));
+    return this.#db.tx(async (tx) => {
+      const unused = await tx.query(lockUnused(GRACE_SECONDS, SHARE_HOURS));
+      return unused.length === 0 ? [] : tx.query(dropUnused(unused.map(({ name }) => name), GRACE_SECONDS, SHARE_HOURS));
+    });
   }
 }

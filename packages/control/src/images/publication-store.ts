@@ -20,17 +20,19 @@ export const unpublishedImages = plan<{ name: string }>('images-unpublished', `
 export const unknownNames = (names: readonly string[]) => plan<{ name: string }>('images-unknown-names', `
   select t.name from unnest($1::text[]) as t(name) where not exists (select 1 from images i where i.name = t.name)`, [names]);
 
-/**
- * Frees the runner's copy of what only sleeping snapshots and archived sandboxes refer to: it is in the registry, and comes back when
- * one of them wakes up.
- */
-export const offloadUnused = plan<Image>('images-offload-unused', `
-  update images i set state = 'leaving', updated_at = now()
-  where i.state = 'ready' and i.publication = 'published'
+/** Published, and only sleeping snapshots and archived sandboxes refer to it. */
+const SLEEPING = `
+  i.state = 'ready' and i.publication = 'published'
     and not exists (select 1 from snapshots s where s.image = i.name and s.state not in ('removing', 'inactive'))
     and not exists (select 1 from sandboxes b where b.image = i.name and b.state not in ('destroyed', 'archived'))
-    and (exists (select 1 from snapshots s where s.image = i.name and s.state = 'inactive') or exists (select 1 from sandboxes b where b.image = i.name and b.state = 'archived'))
-  returning ${FIELDS}`);
+    and (exists (select 1 from snapshots s where s.image = i.name and s.state = 'inactive') or exists (select 1 from sandboxes b where b.image = i.name and b.state = 'archived'))`;
+
+/** As `lockUnused`: waits for those who wake up at this moment. */
+export const lockSleeping = plan<{ name: string }>('images-lock-sleeping', `select i.name from images i where ${SLEEPING} order by i.name for update`);
+
+/** Frees the runner's copy. It is in the registry, and comes back when one of those who refer to it wakes up. */
+export const offloadSleeping = (names: readonly string[]) => plan<Image>('images-offload-sleeping', `
+  update images i set state = 'leaving', updated_at = now() where i.name = any($1) and ${SLEEPING} returning ${FIELDS}`, [names]);
 
 /** Somebody wants it who knows that it is kept: on the runner or in the registry. */
 export const reuseImage = (name: string) => plan<Image>('image-reuse', `

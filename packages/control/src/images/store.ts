@@ -79,13 +79,13 @@ export const insertBuild = (name: string, source: StoredSource, organizationId: 
   on conflict do nothing returning ${FIELDS}`, [name, JSON.stringify(source), organizationId, hash]);
 
 /**
- * Drops what nothing refers to: no snapshot (an inactive one is made again from its source, except where the source was a
+ * What nothing refers to: no snapshot (an inactive one is made again from its source, except where the source was a
  * sandbox or it is published; one that is too large for its organization never is), no sandbox. A build stays a moment for the sandbox whose
  * row is about to be written, and a finished one as long as an identical one may come, unless it is too large for snapshots.
+ * $1: seconds, $2: hours
  */
-export const dropUnused = (graceSeconds: number, shareHours: number) => plan<Image>('images-drop-unused', `
-  update images i set state = 'removing', build_hash = null, updated_at = now()
-  where i.state <> 'removing' and i.source ->> 'kind' <> 'recipe'
+const UNUSED = `
+  i.state <> 'removing' and i.source ->> 'kind' <> 'recipe'
     and not exists (
       select 1 from snapshots s
       where s.image = i.name and s.state <> 'removing' and (s.state <> 'inactive' or i.source ->> 'kind' = 'sandbox' or i.publication = 'published')
@@ -93,8 +93,17 @@ export const dropUnused = (graceSeconds: number, shareHours: number) => plan<Ima
     and not exists (select 1 from sandboxes b where b.image = i.name and b.state <> 'destroyed')
     and (i.source ->> 'kind' <> 'build' or i.last_used_at < now() - case
       when i.state = 'ready' and not exists (select 1 from organizations o where o.id = i.organization_id and i.size_bytes > o.max_snapshot_size_gib * 1073741824::bigint)
-      then $2 * interval '1 hour' else $1 * interval '1 second' end)
-  returning ${FIELDS}`, [graceSeconds, shareHours]);
+      then $2 * interval '1 hour' else $1 * interval '1 second' end)`;
+
+/** First half of dropping them. Whoever wants an image holds its row until what refers to it is committed: this waits for them. */
+export const lockUnused = (graceSeconds: number, shareHours: number) => plan<{ name: string }>('images-lock-unused', `
+  select i.name from images i where ${UNUSED} order by i.name for update`, [graceSeconds, shareHours]);
+
+/** Second half, in the same transaction: a statement of its own sees what was committed while the first one waited. */
+export const dropUnused = (names: readonly string[], graceSeconds: number, shareHours: number) => plan<Image>('images-drop-unused', `
+  update images i set state = 'removing', build_hash = null, updated_at = now()
+  where i.name = any($3) and ${UNUSED}
+  returning ${FIELDS}`, [graceSeconds, shareHours, names]);
 
 export const deleteRemoved = (name: string) => plan('image-delete', `delete from images where name = $1 and state = 'removing'`, [name]);
 
