@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunnerEvent, RunnerImage, RunnerPublication, SandboxSpec } from '@paddock/contract';
@@ -188,32 +189,35 @@ describe('an image of a sandbox', () => {
     await first.remove(source.id);
   });
 
-  it('does not hold up the start of sandboxes while it is published', async () => {
+  it('is published by a thread that lets everything else go first, sandboxes that start among it', async () => {
     const source = await first.create({ user: 'root', diskGiB: 2 });
-    await first.output(source.id, 'head -c 600000000 /dev/urandom > /root/large', 120);
+    await first.output(source.id, 'head -c 300000000 /dev/urandom > /root/large', 120);
     await image(first, 'sandbox-large', { kind: 'sandbox', sandboxId: source.id });
-    const start = async (): Promise<number> => {
-      const since = performance.now();
-      const spec = await first.create();
-      const took = performance.now() - since;
-      await first.remove(spec.id);
-      return took;
-    };
-    const median = async (): Promise<number> => {
-      const times: number[] = [];
-      for (let count = 0; count < 7; count += 1) times.push(await start());
-      return times.sort((one, other) => one - other)[3]!;
-    };
-    const quiet = await median();
     const running = publish(first, 'sandbox-large');
-    const busy = await median();
-    const ended = await Promise.race([running.then(() => true), Promise.resolve(false)]);
-    console.log(`median start ${Math.round(quiet)} ms, while an image is published ${Math.round(busy)} ms${ended ? ' (it ended before)' : ''}`);
-    expect(busy).toBeLessThan(quiet * 3 + 200);
+    let polite: string[] = [];
+    for (let tries = 0; polite.length === 0 && tries < 500; tries += 1) {
+      await sleep(20);
+      polite = niceOfThreads(first.pid).filter((nice) => nice === '10');
+    }
+    expect(polite).toHaveLength(1);
+    const meanwhile = await first.create();
+    expect(niceOfThreads(first.pid)[0]).toBe('0');
+    await first.remove(meanwhile.id);
     expect(await running).toMatchObject({ state: 'done' });
     await first.remove(source.id);
   });
 });
+
+/** proc(5): field 19. The main thread is the first. */
+function niceOfThreads(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[16]!;
+    } catch {
+      return []; // it ended
+    }
+  });
+}
 
 it('the bundle has the thread that publishes', () => {
   const dist = fileURLToPath(new URL('../../../dist', import.meta.url));

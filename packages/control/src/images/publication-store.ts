@@ -1,6 +1,6 @@
 import { plan } from '../db/index.ts';
 import type { Image } from './image.ts';
-import { PUBLICATION_MOVES, PUBLISHABLE, type PublicationPatch, type PublicationTrigger } from './publication.ts';
+import { PUBLICATION_MOVES, type PublicationPatch, type PublicationTrigger } from './publication.ts';
 import { FIELDS } from './store.ts';
 
 /** @returns nothing when the row is in no state the move starts from, or on its way out */
@@ -12,9 +12,10 @@ export function movePublication(name: string, trigger: PublicationTrigger, patch
   [name, from, to, patch.published ?? null, patch.attempts ?? 0, patch.problem ?? null, patch.at ?? null]);
 }
 
+/** Kinds of PUBLISHABLE, as the index has them. */
 export const unpublishedImages = plan<{ name: string }>('images-unpublished', `
   select name from images
-  where state = 'ready' and publication in ('none', 'waiting') and source ->> 'kind' = any($1) and (publish_at is null or publish_at <= now())`, [PUBLISHABLE]);
+  where state = 'ready' and publication in ('none', 'waiting') and source ->> 'kind' in ('build', 'sandbox') and (publish_at is null or publish_at <= now())`);
 
 /** Those of the names that have no row. */
 export const unknownNames = (names: readonly string[]) => plan<{ name: string }>('images-unknown-names', `

@@ -32,8 +32,9 @@ export function isPublishable({ source }: Pick<Image, 'source'>): boolean {
   return PUBLISHABLE.includes(source.kind);
 }
 
-/** What a move writes beside the state; what is absent is cleared. */
+/** Columns beside the state. Absent ones are emptied. */
 export interface PublicationPatch {
+  /** `repository@digest`. */
   readonly published?: string;
   readonly attempts?: number;
   readonly problem?: string | null;
