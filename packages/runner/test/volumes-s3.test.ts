@@ -115,6 +115,39 @@ it.skipIf(missing)('says so when its daemon cannot do its work, and is mounted a
   expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('object store')]);
 });
 
+it.skipIf(missing)('that stands still keeps waiting who wants it, and nobody else', async () => {
+  const [outer, inner] = [await volume(), await volume()];
+  const a = await runner.create({ volumes: [at(outer)] });
+  await run(a, 'ls /data');
+  const mine = daemons().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(outer)).map(Number);
+  expect(mine).toHaveLength(1);
+  await new Promise((resolve) => setTimeout(resolve, 2000)); // what the kernel remembers of the root is old by then
+  process.kill(mine[0]!, 'SIGSTOP');
+  try {
+    const others = [[at(outer)], [at(outer), at(inner, '/data/in/side')], [at(outer, '/data', 'sub')]].map((volumes) => runner.put(specOf({ volumes })));
+    let slowest = 0;
+    for (const deadline = Date.now() + 5000; Date.now() < deadline;) {
+      const began = performance.now();
+      await runner.list();
+      slowest = Math.max(slowest, performance.now() - began);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(slowest).toBeLessThan(1000);
+    const free = await runner.create();
+    expect(await run(free, 'echo free')).toBe('free');
+    const [plain, nested, below] = await Promise.all(others);
+    expect(plain!.status).toBe(200);
+    for (const refused of [nested!, below!]) expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('does not answer')]);
+  } finally {
+    process.kill(mine[0]!, 'SIGCONT');
+  }
+  const local = randomUUID();
+  await runner.ask('PUT', `/v1/volumes/${local}`, { driver: 'local', access: null });
+  const deep = await runner.create({ volumes: [at(inner, '/data/l/in/side'), { ...at(local, '/data/l'), driver: 'local' }, at(outer), at(inner, '/data/s/t')] });
+  expect(await run(deep, 'findmnt -rno TARGET,FSTYPE | grep ^/data | sort; echo x > /data/l/in/side/f; cat /data/s/t/f')).toBe('/data fuse.rclone\n/data/l btrfs\n/data/l/in/side fuse.rclone\n/data/s/t fuse.rclone\nx');
+  for (const sandbox of await runner.list()) await runner.remove(sandbox.id);
+}, 60_000);
+
 it.skipIf(missing)('keeps hostile names in the volume: in the store, and in what waits on the host for its upload', async () => {
   const id = await volume();
   const marker = `marker-${id}`;
