@@ -5,6 +5,7 @@
 import { closeSync, constants } from 'node:fs';
 import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Gate } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
 import { O_PATH, errorCode, makeDirectoryAt, makeDirectoryLater, openBeneath, openBeneathLater, openInRoot } from '../sys/index.ts';
 import { ROOT_MODE } from './store.ts';
@@ -91,6 +92,8 @@ function makeUnlessThere(directoryFd: number, name: string, mode: number): void 
 
 /** As long as a start may wait for the store to answer a look-up; the thread that asked goes on waiting. */
 const LOOKUP_MS = 15_000;
+/** Threads that may wait for stores, of the eight that everything else here shares (main.ts). */
+const lookups = new Gate(4);
 
 /**
  * As `openSubpath`, in threads of the pool: the volume's file system may wait for a network.
@@ -107,7 +110,10 @@ export async function openSubpathLater(volumeFd: number, subpath: string, what =
   try {
     for (const name of subpath.split('/')) {
       const before = at;
-      const entering = enterLater(before, name);
+      const entering = lookups.run(async () => {
+        late.signal.throwIfAborted();
+        return enterLater(before, name);
+      });
       const close = (): void => closeSync(before);
       entering.then(close, close);
       at = await Promise.race([entering, deadline]).catch((error: unknown) => {
