@@ -115,6 +115,49 @@ it.skipIf(missing)('says so when its daemon cannot do its work, and is mounted a
   expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('object store')]);
 });
 
+it.skipIf(missing)('that stands still lets those that want it wait, and then no more; the runner goes on', async () => {
+  const [outer, inner] = [await volume(), await volume()];
+  const a = await runner.create({ volumes: [at(outer)] });
+  await run(a, 'ls /data');
+  const [daemon, ...others] = daemons().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(outer)).map(Number);
+  expect(others).toEqual([]);
+  await new Promise((resolve) => setTimeout(resolve, 2000)); // what the kernel remembers of the root is old by then
+  process.kill(daemon!, 'SIGSTOP');
+  // A thread that waits for it waits for ever: this test must end all the same.
+  const awake = setTimeout(() => process.kill(daemon!, 'SIGCONT'), 75_000);
+  const stopped = () => readFileSync(`/proc/${daemon}/stat`, 'utf8').includes(') T ');
+  try {
+    const plain = runner.put(specOf({ volumes: [at(outer)] }));
+    // More than the runner has threads for files.
+    const refusals = Array.from({ length: 5 }, () => [[at(outer), at(inner, '/data/in/side')], [at(outer, '/data', 'sub')]]).flat().map((volumes) => runner.put(specOf({ volumes })));
+    let slowest = 0;
+    for (const deadline = Date.now() + 5000; Date.now() < deadline;) {
+      const began = performance.now();
+      await runner.list();
+      slowest = Math.max(slowest, performance.now() - began);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(slowest).toBeLessThan(1000);
+    expect((await plain).status).toBe(200);
+    for (const refused of await Promise.all(refusals)) expect([refused.status, refused.body.message]).toEqual([502, expect.stringContaining('does not answer')]);
+    const free = await runner.create();
+    expect(await run(free, 'echo free')).toBe('free');
+    expect(stopped()).toBe(true);
+  } finally {
+    clearTimeout(awake);
+    process.kill(daemon!, 'SIGCONT');
+  }
+  for (const sandbox of await runner.list()) await runner.remove(sandbox.id);
+}, 100_000);
+
+it.skipIf(missing)('may hold other volumes, and be held by them', async () => {
+  const [outer, inner, local] = [await volume(), await volume(), randomUUID()];
+  await runner.ask('PUT', `/v1/volumes/${local}`, { driver: 'local', access: null });
+  const deep = await runner.create({ volumes: [at(inner, '/data/l/in/side'), { ...at(local, '/data/l'), driver: 'local' }, at(outer), at(inner, '/data/s/t')] });
+  expect(await run(deep, 'findmnt -rno TARGET,FSTYPE | grep ^/data | sort; echo x > /data/l/in/side/f; cat /data/s/t/f')).toBe('/data fuse.rclone\n/data/l btrfs\n/data/l/in/side fuse.rclone\n/data/s/t fuse.rclone\nx');
+  await runner.remove(deep.id);
+});
+
 it.skipIf(missing)('keeps hostile names in the volume: in the store, and in what waits on the host for its upload', async () => {
   const id = await volume();
   const marker = `marker-${id}`;

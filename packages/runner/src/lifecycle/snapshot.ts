@@ -31,11 +31,18 @@ export async function takeMoment(parts: Parts, id: string, template: string, run
 }
 
 /**
- * Writing a gigabyte takes a second or more, what a busy sandbox dirties in that time a tenth of it, and so on: two rounds leave
- * little, and a sandbox that writes faster than the disk never leaves less.
+ * Writing the most that may wait for the device takes some hundred milliseconds, what a busy sandbox dirties in that time a part of it, and
+ * so on: two rounds leave little, and a sandbox that writes faster than the disk never leaves less.
  */
 const ROUNDS = 2;
 
+/** After a round as short as this nothing has gathered that another would take from the time the sandbox stands still. */
+const SHORT_MS = 50;
+
 async function writeBack(dirOnPool: string): Promise<void> {
-  for (let round = 0; round < ROUNDS; round++) await syncFileSystemOf(dirOnPool);
+  for (let round = 0; round < ROUNDS; round++) {
+    const since = performance.now();
+    await syncFileSystemOf(dirOnPool);
+    if (performance.now() - since < SHORT_MS) return;
+  }
 }

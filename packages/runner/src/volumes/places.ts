@@ -5,6 +5,7 @@
 import { closeSync, constants } from 'node:fs';
 import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Gate } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
 import { O_PATH, errorCode, makeDirectoryAt, makeDirectoryLater, openBeneath, openBeneathLater, openInRoot } from '../sys/index.ts';
 import { ROOT_MODE } from './store.ts';
@@ -89,14 +90,19 @@ function makeUnlessThere(directoryFd: number, name: string, mode: number): void 
   }
 }
 
+/** As long as a start may wait for the store to answer a look-up; the thread that asked goes on waiting. */
+const LOOKUP_MS = 15_000;
+/** Threads that may wait for stores, of the eight that everything else here shares (main.ts). */
+const lookups = new Gate(4);
+
 /**
  * As `openSubpath`, in threads of the pool: the volume's file system may wait for a network.
  * @param volumeFd is closed, at the latest when the thread that uses it is done
- * @param timeoutMs after which it fails; the thread goes on waiting
+ * @param what the path is called in an error
  */
-export async function openSubpathLater(volumeFd: number, subpath: string, timeoutMs: number): Promise<number> {
+export async function openSubpathLater(volumeFd: number, subpath: string, what = `The subpath "${subpath}" of the volume`): Promise<number> {
   const late = new AbortController();
-  const deadline = sleep(timeoutMs, undefined, { signal: late.signal }).then(() => {
+  const deadline = sleep(LOOKUP_MS, undefined, { signal: late.signal }).then(() => {
     throw new RunnerError('START_FAILED', 'The object store that holds the volume does not answer');
   });
   deadline.catch(() => {}); // also when it is not late
@@ -104,7 +110,10 @@ export async function openSubpathLater(volumeFd: number, subpath: string, timeou
   try {
     for (const name of subpath.split('/')) {
       const before = at;
-      const entering = enterLater(before, name);
+      const entering = lookups.run(async () => {
+        late.signal.throwIfAborted();
+        return enterLater(before, name);
+      });
       const close = (): void => closeSync(before);
       entering.then(close, close);
       at = await Promise.race([entering, deadline]).catch((error: unknown) => {
@@ -114,7 +123,7 @@ export async function openSubpathLater(volumeFd: number, subpath: string, timeou
     }
     return at;
   } catch (error) {
-    throw refused(error, `The subpath "${subpath}" of the volume`);
+    throw refused(error, what);
   } finally {
     late.abort();
   }

@@ -29,9 +29,6 @@ const CACHE = 'cache';
 /** A daemon takes some 50 MiB: one that no running sandbox has needed for this long is ended. Sandboxes are often restarted. */
 const IDLE_CHECK_MS = 60_000;
 
-/** As long as a start may wait for the store to answer a look-up. */
-const LOOKUP_MS = 15_000;
-
 /**
  * Volumes in an object store, one prefix each, so that machines can share them. Their files have no owner, mode or links of their
  * own and the kernel cannot map ids of this file system: everything belongs to nobody and everyone may write to it.
@@ -94,7 +91,7 @@ export class S3Volumes implements VolumeStore {
     const namespace = openSync(`/proc/${pid}/ns/mnt`, 'r');
     try {
       const volumeFd = inMountNs(namespace, () => openSync(mountPoint, O_PATH | constants.O_DIRECTORY));
-      const directoryFd = subpath === null ? volumeFd : await openSubpathLater(volumeFd, subpath, LOOKUP_MS);
+      const directoryFd = subpath === null ? volumeFd : await openSubpathLater(volumeFd, subpath);
       try {
         return inMountNs(namespace, () => detachedMount(directoryFd, null, attributes));
       } finally {

@@ -2,9 +2,9 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import type { ObjectAccess, RunnerVolume, VolumeDriver, VolumeMount } from '@paddock/contract';
 import { Lanes } from '../lifecycle/lanes.ts';
 import { RunnerError } from '../runner-error.ts';
-import { MOUNT_ATTR, O_PATH, asFs, attachMount, inMountNs, parseMounts } from '../sys/index.ts';
+import { MOUNT_ATTR, O_PATH, asFs, attachMount, inMountNs, openInRoot, parseMounts } from '../sys/index.ts';
 import type { NetworkSlot } from '../types.ts';
-import { openMountPoint } from './places.ts';
+import { openMountPoint, openSubpathLater } from './places.ts';
 import type { VolumeStore } from './store.ts';
 
 /** Whoever writes to a volume may bring anything; programs run from it, but as whoever starts them. */
@@ -17,6 +17,12 @@ export interface VolumesInput {
   readonly stores: Readonly<Partial<Record<VolumeDriver, VolumeStore>>>;
   /** A sandbox of this runner, running or not, has the volume in its spec. */
   readonly isUsed: (id: string) => boolean;
+}
+
+/** A mount that is where it belongs, and its root. */
+interface Placed {
+  readonly mount: VolumeMount;
+  readonly fd: number;
 }
 
 /** The volumes of this runner, and showing them to sandboxes. */
@@ -63,13 +69,20 @@ export class Volumes {
   async mountInto(root: string, slot: NetworkSlot, mounts: readonly VolumeMount[]): Promise<void> {
     const rootFd = openSync(root, DIRECTORY);
     const userNs = openSync(slot.userNsPath, 'r');
+    const placed: Placed[] = [];
     try {
       for (const mount of outermostFirst(mounts)) {
-        await this.#withDetached(mount, userNs, (mountFd) => {
-          place(mountFd, rootFd, slot.idBase, mount.mountPath, false);
-        });
+        const fd = await this.#detached(mount, userNs);
+        placed.push({ mount, fd });
+        const around = placed.filter(({ mount: { mountPath } }) => mount.mountPath.startsWith(`${mountPath}/`));
+        // A path through a store is not walked by this thread: from the innermost mount on it is as good, and its root is known without asking.
+        const base = around.some(({ mount: { driver } }) => driver === 's3') ? around.at(-1)! : null;
+        if (base === null) place(fd, rootFd, slot.idBase, mount.mountPath, false);
+        else if (base.mount.driver === 's3') await placeInStore(fd, base, mount.mountPath);
+        else place(fd, base.fd, slot.idBase, mount.mountPath.slice(base.mount.mountPath.length), false);
       }
     } finally {
+      for (const { fd } of placed) closeSync(fd);
       closeSync(userNs);
       closeSync(rootFd);
     }
@@ -106,13 +119,18 @@ export class Volumes {
   }
 
   async #withDetached(mount: VolumeMount, userNs: number, use: (mountFd: number) => void): Promise<void> {
-    const mountFd = await this.#store(mount.driver).detach(mount.volumeId, mount.subpath, userNs, ATTRIBUTES);
-    if (mountFd === null) throw new RunnerError('INVALID_SPEC', `There is no volume ${mount.volumeId} on this runner`);
+    const mountFd = await this.#detached(mount, userNs);
     try {
       use(mountFd);
     } finally {
       closeSync(mountFd);
     }
+  }
+
+  async #detached({ driver, volumeId, subpath }: VolumeMount, userNs: number): Promise<number> {
+    const mountFd = await this.#store(driver).detach(volumeId, subpath, userNs, ATTRIBUTES);
+    if (mountFd === null) throw new RunnerError('INVALID_SPEC', `There is no volume ${volumeId} on this runner`);
+    return mountFd;
   }
 
   #store(driver: VolumeDriver): VolumeStore {
@@ -125,6 +143,17 @@ export class Volumes {
 /** @param idBase host id of the sandbox's root, whose mount points are */
 function place(mountFd: number, rootFd: number, idBase: number, path: string, oneMount: boolean): void {
   const pointFd = asFs(idBase, () => openMountPoint(rootFd, path, oneMount));
+  try {
+    attachMount(mountFd, pointFd);
+  } finally {
+    closeSync(pointFd);
+  }
+}
+
+/** Into a volume whose file system may wait for a network: this thread must not. */
+async function placeInStore(mountFd: number, outer: Placed, path: string): Promise<void> {
+  const outerFd = openInRoot(outer.fd, '/', DIRECTORY);
+  const pointFd = await openSubpathLater(outerFd, path.slice(outer.mount.mountPath.length + 1), `The mount path "${path}"`);
   try {
     attachMount(mountFd, pointFd);
   } finally {
