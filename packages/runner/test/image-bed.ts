@@ -213,6 +213,8 @@ export class ImageBed {
   readonly storage = new StorageBed();
   readonly disks: BtrfsDisks;
   readonly seen: RunnerImage[] = [];
+  /** Called with each as it is told. */
+  hear: (image: RunnerImage) => void = () => undefined;
   images!: Images;
   inUse: ReadonlySet<string> | null = new Set();
   readonly #options: StoreOptions;
@@ -232,7 +234,10 @@ export class ImageBed {
   async reopen(): Promise<void> {
     const { insecure = [], mirrors = {}, imageLimitGiB = 10 } = this.#options;
     await this.images?.close();
-    this.images = new Images({ disks: this.disks, log: this.storage.log, onChange: (image) => this.seen.push(image) });
+    this.images = new Images({ disks: this.disks, log: this.storage.log, onChange: (image) => {
+      this.seen.push(image);
+      this.hear(image);
+    } });
     this.images.register('registry', new RegistryMaker({ config: { insecure, mirrors, imageLimitGiB }, disks: this.disks }));
     await this.images.open();
     this.images.needs(() => this.inUse);

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RunnerImage } from '@paddock/contract';
 import { MakeFailed, type MakeContext } from '../src/images/index.ts';
 import { ImageBed, MemoryRegistry, imageOf, sha256, tarOf } from './image-bed.ts';
 
@@ -96,6 +97,24 @@ describe('the image store', () => {
     registry.before = (_, __, next) => next();
     expect(await bed.pull('later', reference)).toMatchObject({ state: 'ready' });
     await bed.images.remove('later');
+    await nothingLeft();
+  });
+
+  it('makes a failed image again for whoever asks in the moment of hearing it', async () => {
+    const reference = registry.add('at-once', big);
+    registry.before = (_, reply) => void reply.writeHead(403).end();
+    const asked = Promise.withResolvers<RunnerImage>();
+    bed.hear = (image) => {
+      if (image.name !== 'at-once' || image.state !== 'failed') return;
+      bed.hear = () => undefined;
+      registry.before = (_, __, next) => next();
+      asked.resolve(bed.images.put('at-once', { kind: 'registry', reference, auth: null }));
+    };
+    await bed.images.put('at-once', { kind: 'registry', reference, auth: null });
+    expect(await asked.promise).toMatchObject({ state: 'preparing' });
+    await bed.images.settled('at-once');
+    expect(bed.images.find('at-once')).toMatchObject({ state: 'ready' });
+    await bed.images.remove('at-once');
     await nothingLeft();
   });
 

@@ -147,9 +147,11 @@ export class Images {
       const stored = this.#ready.get(name);
       if (stored !== undefined) {
         if (stored.record.hidden === true) await this.#save({ ...stored.record, hidden: false });
-      } else if (!this.#makings.has(name)) {
-        this.#start(name, source);
+        return this.find(name)!;
       }
+      // Work that has failed and told so only tidies up; whoever heard it may ask again at once.
+      if (this.#unready.get(name)?.state === 'failed') await this.#makings.get(name)?.done;
+      if (!this.#makings.has(name)) this.#start(name, source);
       return this.find(name)!;
     });
   }
