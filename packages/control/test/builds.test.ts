@@ -238,8 +238,8 @@ describe('a sandbox', () => {
     plane.runner.images = plane.runner.images.filter((image) => image.name !== name);
     const creating = plane.create({ snapshot: 'losable' });
     await until(() => plane.runner.count(`PUT ${name}`) === 2, 'it is built again');
-    const { rows } = await plane.context.db.query<{ state: string }>({ text: `select state from sandboxes where image = $1`, values: [name] }).then((found) => ({ rows: found }));
-    expect(rows.map(({ state }) => state)).toEqual(['pulling_snapshot']);
+    const states = async () => (await plane.context.db.query<{ state: string }>({ text: `select state from sandboxes where image = $1`, values: [name] })).map(({ state }) => state);
+    await until(async () => (await states()).join() === 'pulling_snapshot', 'the sandbox waits for it');
     expect(await snapshotState(plane, 'losable')).toBe('active');
     plane.runner.settle(name, { state: 'ready' });
     expect((await creating).state).toBe('started');

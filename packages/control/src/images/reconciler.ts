@@ -97,14 +97,12 @@ export class ImageReconciler {
 
   /** What the runner says of one image, by event or because it was asked. */
   async record(seen: RunnerImage): Promise<void> {
-    const { db, images, runner, log } = this.#deps;
+    const { db, images } = this.#deps;
     if (seen.state === 'preparing' && this.#preparing.has(seen.name)) return;
     let image = await images.get(seen.name);
     if (!image) {
       if (isOrdered(seen.name)) {
-        // Rows are written before the runner is told, so what has none really is nobody's.
-        const removed = await runner.removeImage(seen.name);
-        log.info({ image: seen.name, removed: removed.ok }, 'removed an image that no row knows');
+        this.#removeUnknown(seen.name);
         return;
       }
       await db.run(knowRecipe(seen.name));
@@ -194,6 +192,19 @@ export class ImageReconciler {
     if (OPEN.has(told.failure.code)) return OPEN_MS;
     await this.#hasFailed(image, told.failure.message, PASSING.has(told.failure.code));
     return null;
+  }
+
+  /**
+   * Rows are written before the runner is told, so what has none is nobody's; but what was seen may be old by now. Under the lock, as
+   * an order for a new image of that name is. Returns at once.
+   */
+  #removeUnknown(name: string): void {
+    const { db, images, runner, log } = this.#deps;
+    db.withLock(`image:${name}`, async () => {
+      if (await images.get(name)) return;
+      const removed = await runner.removeImage(name);
+      log.info({ image: name, removed: removed.ok }, 'removed an image that no row knows');
+    }).catch((error: unknown) => log.warn({ image: name, err: error }, 'an image that no row knows could not be removed'));
   }
 
   async #isReady(image: Image, seen: RunnerImage): Promise<void> {

@@ -10,7 +10,7 @@ import { withDirectory } from './pool.ts';
  * once is then on the device as soon as before, but what is left at its end takes a fast disk a tenth of a second. With less the
  * kernel paces writers in jerks; with twice as much too much is left.
  */
-const UNWRITTEN_BYTES = 512 * 1024 ** 2;
+const UNWRITTEN_BYTES = 384 * 1024 ** 2;
 
 /**
  * Not with memory control groups of version 2: there the kernel begins to write at a tenth of each sandbox's own memory, and would take a
