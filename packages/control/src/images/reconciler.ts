@@ -101,19 +101,12 @@ export class ImageReconciler {
     if (seen.state === 'preparing' && this.#preparing.has(seen.name)) return;
     let image = await images.get(seen.name);
     if (!image) {
-      if (isOrdered(seen.name)) {
-        this.#removeUnknown(seen.name);
-        return;
-      }
+      if (isOrdered(seen.name)) return this.#removeUnwanted(seen.name);
       await db.run(knowRecipe(seen.name));
       image = await images.get(seen.name);
       if (!image) return;
     }
-    if (image.state === 'away') {
-      // Told to go before; the row has forgotten it.
-      await runner.removeImage(seen.name);
-      return;
-    }
+    if (image.state === 'away') return this.#removeUnwanted(seen.name);
     if (seen.state === 'preparing') {
       await images.move(seen.name, 'prepare', { reason: null });
       this.#preparing.add(seen.name);
@@ -186,7 +179,7 @@ export class ImageReconciler {
     const told = await runner.putImage(image.name, resolved.source);
     log.info({ image: image.name, kind: resolved.source.kind, outcome: told.ok ? told.value.state : told.failure.code }, 'image ordered');
     if (told.ok) {
-      if (told.value.state === 'ready') await this.record(told.value);
+      if (told.value.state !== 'preparing') await this.record(told.value);
       return null;
     }
     if (OPEN.has(told.failure.code)) return OPEN_MS;
@@ -195,16 +188,17 @@ export class ImageReconciler {
   }
 
   /**
-   * Rows are written before the runner is told, so what has none is nobody's; but what was seen may be old by now. Under the lock, as
-   * an order for a new image of that name is. Returns at once.
+   * Rows are written before the runner is told, so what has none is nobody's, and one that is away was told to go; but what was seen may
+   * be old by now. Under the lock, as an order for an image of that name is. Returns at once.
    */
-  #removeUnknown(name: string): void {
+  #removeUnwanted(name: string): void {
     const { db, images, runner, log } = this.#deps;
     db.withLock(`image:${name}`, async () => {
-      if (await images.get(name)) return;
+      const image = await images.get(name);
+      if (image && image.state !== 'away') return;
       const removed = await runner.removeImage(name);
-      log.info({ image: name, removed: removed.ok }, 'removed an image that no row knows');
-    }).catch((error: unknown) => log.warn({ image: name, err: error }, 'an image that no row knows could not be removed'));
+      log.info({ image: name, removed: removed.ok }, 'removed an image that nobody wants on the runner');
+    }).catch((error: unknown) => log.warn({ image: name, err: error }, 'an image that nobody wants on the runner could not be removed'));
   }
 
   async #isReady(image: Image, seen: RunnerImage): Promise<void> {
