@@ -4,13 +4,17 @@
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request, type IncomingMessage } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
-import type { RunnerImage } from '@paddock/contract';
-import { startPaddock, type Paddock } from '../e2e/support/harness.ts';
+import type { RunnerEvent, RunnerImage } from '@paddock/contract';
+import type { Paddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import { headerOf } from '../packages/runner/test/image-bed.ts';
 import { askUnix } from '../packages/runner/test/support.ts';
 import { atMost, row, series, timed, type Figure } from './stats.ts';
@@ -83,6 +87,21 @@ async function startRegistry(dir: string, port: number): Promise<ChildProcess> {
   }
 }
 
+/** The runner says when an image is there: asking would take processor time from what is measured. */
+async function imageEvents(socketPath: string): Promise<{ next(name: string): Promise<RunnerImage>; close(): void }> {
+  const waiting = new Map<string, (image: RunnerImage) => void>();
+  const call = request({ socketPath, path: '/v1/events' });
+  call.on('error', () => undefined).end();
+  const [reply] = (await once(call, 'response')) as [IncomingMessage];
+  createInterface({ input: reply }).on('error', () => undefined).on('line', (line) => {
+    const event = JSON.parse(line) as RunnerEvent;
+    if (event.type !== 'image' || event.image.state === 'preparing') return;
+    waiting.get(event.image.name)?.(event.image);
+    waiting.delete(event.image.name);
+  });
+  return { next: (name) => new Promise((resolve) => waiting.set(name, resolve)), close: () => call.destroy() };
+}
+
 /** Asks something else of the runner all the time. @returns the longest that it waited, in ms */
 async function longestWait(socket: string, work: () => Promise<void>): Promise<number> {
   let [longest, over] = [0, false];
@@ -100,6 +119,7 @@ export async function images(paddock: Paddock): Promise<Figure[]> {
   const dir = mkdtempSync(join(tmpdir(), 'paddock-bench-images-'));
   const socket = paddock.layout.runnerSocket;
   let registry: ChildProcess | null = null;
+  let stopListening = (): void => undefined;
   try {
     const { unpacked, compressed } = writeLayout(join(dir, 'layout'));
     const host = `127.0.0.1:${await freePort()}`;
@@ -107,14 +127,13 @@ export async function images(paddock: Paddock): Promise<Figure[]> {
     execFileSync('skopeo', ['copy', '--quiet', '--dest-tls-verify=false', `oci:${dir}/layout`, `docker://${host}/bench/image:1`]);
     rmSync(join(dir, 'layout'), { recursive: true });
     console.log(`image of ${LAYERS} layers, ${Math.round(unpacked / MB)} MB unpacked, ${Math.round(compressed / MB)} MB compressed`);
+    const outcomes = await imageEvents(socket);
+    stopListening = outcomes.close;
     const pull = async (): Promise<void> => {
+      const outcome = outcomes.next('bench');
       await askUnix(socket, 'PUT', '/v1/images/bench', { kind: 'registry', reference: `${host}/bench/image:1`, auth: null });
-      for (;;) {
-        const { body } = await askUnix<RunnerImage>(socket, 'GET', '/v1/images/bench');
-        if (body.state === 'ready') return;
-        if (body.state === 'failed') throw new Error(`pull: ${body.reason}`);
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      const image = await outcome;
+      if (image.state === 'failed') throw new Error(`pull: ${image.reason}`);
     };
     const [ours, theirs, unpacks, waits]: [number[], number[], number[], number[]] = [[], [], [], []];
     for (let sample = -1; sample < SAMPLES; sample += 1) {
@@ -142,13 +161,14 @@ export async function images(paddock: Paddock): Promise<Figure[]> {
       atMost('pull of a 500 MB image, beside copy and tar', own.p50 / both.p50, 1, 'x'),
     ];
   } finally {
+    stopListening();
     registry?.kill();
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const paddock = await startPaddock({ warmPool: '0' });
+  const paddock = await startServer({ warmPool: '0', env: { PADDOCK_POOL_SIZE_GIB: '200' } });
   try {
     console.log(await images(paddock));
   } finally {

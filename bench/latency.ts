@@ -1,5 +1,6 @@
 import { Daytona } from '@daytona/sdk';
-import { type Paddock, startPaddock } from '../e2e/support/harness.ts';
+import type { Paddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import type { Docker } from './docker.ts';
 import { atLeast, atMost, measure, row, series, timed, type Figure } from './stats.ts';
 
@@ -55,7 +56,7 @@ export async function latency(cold: Paddock, docker: Docker | null, quick: boole
   await Promise.all(settled.map((one) => (one.status === 'fulfilled' ? one.value.delete(60, true) : null)));
 
   console.log('\nCreate to first result with warm pool');
-  const warm = await startPaddock({ warmPool: 'daytona-small=4' });
+  const warm = await startServer({ warmPool: 'daytona-small=4' });
   try {
     const client = new Daytona({ apiUrl: warm.apiUrl, apiKey: warm.apiKey });
     const warmSamples: number[] = [];

@@ -3,7 +3,8 @@
  * `npm run bench -- --quick` takes fewer samples, `--only=latency,volumes` only these series. Exit code 1 when a figure of SPECIFICATION.md is missed.
  */
 import { spawn } from 'node:child_process';
-import { startPaddock, type Paddock } from '../e2e/support/harness.ts';
+import type { Paddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import { archives } from './archive.ts';
 import { builds } from './builds.ts';
 import { Docker } from './docker.ts';
@@ -35,7 +36,7 @@ const only = asked?.every((name) => name in SERIES) ?? true ? asked : fail(`--on
 
 console.log(`Paddock bench: ${new Date().toISOString()}, ${quick ? 'quick' : 'full'} run`);
 let docker: Docker | null = null;
-const paddock = await startPaddock({ warmPool: '0' });
+const paddock = await startServer({ warmPool: '0' });
 try {
   if (only !== null && !only.some((name) => ['latency', 'toolbox'].includes(name))) {
     console.log('Docker is not needed for this.');

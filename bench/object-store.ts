@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ObjectAccess, StorageAccess } from '@paddock/contract';
 import { type Blobs, openBlobs } from '@paddock/store';
-import { startPaddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import { answering } from './answering.ts';
 import type { Paddock } from '../e2e/support/types.ts';
 import { atMost, type Figure, row, series, timed } from './stats.ts';
@@ -102,7 +102,7 @@ async function read(blobs: Blobs): Promise<void> {
 }
 
 if (import.meta.main) {
-  const paddock = await startPaddock({ warmPool: '0' });
+  const paddock = await startServer({ warmPool: '0' });
   try {
     const figures = await objectStore(paddock, process.argv.includes('--quick'));
     for (const { met, what, measured, limit } of figures) console.log(`${met ? 'met   ' : 'MISSED'} ${what}: ${measured} (${limit})`);

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { makeLayout, type PushAccess } from '../e2e/registry/support.ts';
-import { startPaddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import { answering } from './answering.ts';
 import type { Paddock } from '../e2e/support/types.ts';
 import { row, series, timed, type Series } from './stats.ts';
@@ -72,7 +72,7 @@ async function debians(directory: string): Promise<{ target: Target; child: Chil
 const samples = process.argv.includes('--quick') ? 3 : 7;
 const megabytes = (LAYERS * LAYER_BYTES) / 1e6;
 const rate = ({ p50 }: Series) => `${((megabytes / p50) * 1000).toFixed(0)} MB/s`;
-const paddock = await startPaddock({ warmPool: '0' });
+const paddock = await startServer({ warmPool: '0' });
 const directory = mkdtempSync(join('/var/tmp', 'paddock-bench-registry-'));
 let other: Awaited<ReturnType<typeof debians>> | null = null;
 try {

@@ -3,7 +3,7 @@
  * usage: node scripts/run.mjs bench/volumes.ts [--quick], or from bench/main.ts
  */
 import { Daytona } from '@daytona/sdk';
-import { startPaddock } from '../e2e/support/harness.ts';
+import { startServer } from './server.ts';
 import type { Paddock } from '../e2e/support/types.ts';
 import { atLeast, measure, row, series, timed, type Figure } from './stats.ts';
 
@@ -118,7 +118,7 @@ async function mounting(paddock: Paddock, quick: boolean): Promise<void> {
 
 if (import.meta.main) {
   const quick = process.argv.includes('--quick');
-  const paddock = await startPaddock({ warmPool: 'daytona-small=2' });
+  const paddock = await startServer({ warmPool: 'daytona-small=2' });
   try {
     for (const figure of await volumes(paddock, quick)) console.log(`  ${figure.met ? 'met   ' : 'MISSED'} ${figure.what.padEnd(52)} ${figure.measured} (${figure.limit})`);
     await mounting(paddock, quick);

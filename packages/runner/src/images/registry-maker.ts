@@ -1,11 +1,10 @@
 /** Makes images of what registries have: layers side by side, each fetched, verified and unpacked as it comes in. */
-import { availableParallelism } from 'node:os';
 import type { InspectedImage, PaddockConfig, RegistryAuth } from '@paddock/contract';
-import { Gate } from '../lifecycle/lanes.ts';
 import { RegistryClient, RegistryError, parseReference, type Descriptor, type RegistryFailure, type ResolvedImage } from '../registry-client/index.ts';
 import { RunnerError } from '../runner-error.ts';
 import type { Disks } from '../types.ts';
 import { repairImplied } from './implied.ts';
+import { LayerTurns } from './layer-turns.ts';
 import type { LayerInfo } from './layers.ts';
 import { MakeFailed, type MadeImage, type MakeContext, type Maker, type SourceOf } from './maker.ts';
 import { Counters, MAX_ENTRIES, pullLayer, verifyLayer, type LayerLimits, type PullInput } from './unpack/unpack.ts';
@@ -15,9 +14,6 @@ export interface RegistryMakerSettings {
   readonly config: PaddockConfig['registries'];
   readonly disks: Pick<Disks, 'usage' | 'rebuild' | 'adoptTemplate' | 'dropRebuild' | 'templates'>;
 }
-
-/** Of all images together. Each keeps about a core busy; four at least, as a registry that is far away leaves them waiting. */
-const LAYERS_AT_ONCE = Math.min(8, Math.max(4, availableParallelism()));
 
 /** What must stay free in the pool: running sandboxes write, too, and a pool without room for metadata turns read-only. */
 const RESERVE_BYTES = 1024 ** 3;
@@ -50,7 +46,7 @@ interface Pull {
 
 export class RegistryMaker implements Maker<'registry'> {
   readonly #settings: RegistryMakerSettings;
-  readonly #gate = new Gate(LAYERS_AT_ONCE);
+  readonly #turns = new LayerTurns();
 
   constructor(settings: RegistryMakerSettings) {
     this.#settings = settings;
@@ -125,14 +121,14 @@ export class RegistryMaker implements Maker<'registry'> {
       let made = false;
       const info = await context.layers.obtain(name, async (dir) => {
         made = true;
-        const pulled = await inTurn(this.#gate, signal, () => pullLayer({ ...input, dir }));
+        const pulled = await this.#turns.run(signal, () => pullLayer({ ...input, dir }));
         // Before the layer is there, so that pulls that wait for it find it.
         context.layers.vouch(name, voucher);
         return pulled;
       }, `${host} ${blob.digest}`);
       const reused = !made && context.layers.isVouched(name, voucher) && await client.offers(blob);
       if (!made && !reused) {
-        await inTurn(this.#gate, signal, () => verifyLayer(input));
+        await this.#turns.run(signal, () => verifyLayer(input));
         context.layers.vouch(name, voucher);
       }
       infos.set(name, info);
@@ -163,7 +159,7 @@ export class RegistryMaker implements Maker<'registry'> {
     const { disks } = this.#settings;
     try {
       const dir = await disks.rebuild(name, input.source.blob.size);
-      await inTurn(this.#gate, signal, () => pullLayer({ ...input, dir }));
+      await this.#turns.run(signal, () => pullLayer({ ...input, dir }));
       const bytes = await disks.adoptTemplate(name);
       log(`${input.diffId.slice(0, 19)} fetched as the disk (${megabytes(input.source.blob.size)} MB)\n`);
       return bytes;
@@ -215,20 +211,6 @@ export async function inspect(config: PaddockConfig['registries'], reference: st
     if (error instanceof RegistryError) throw new RunnerError(INSPECT_CODES[error.failure], error.message, error);
     throw error;
   }
-}
-
-/** Waits for its turn no longer than it is wanted; once it runs, its own end is awaited. */
-async function inTurn<T>(gate: Gate, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  const turn = gate.run(async () => {
-    signal.throwIfAborted();
-    signal.removeEventListener('abort', abort);
-    return run();
-  });
-  turn.catch(() => undefined); // the abort has been told of
-  return Promise.race([turn, aborted.promise]);
 }
 
 function layerName(diffId: string): string {
