@@ -1,7 +1,7 @@
 /** Has what was made here published, in the background: looks at nothing but rows, runner and registry, so it may be killed anywhere. */
 import type { PaddockConfig, RegistryAuth, RunnerPublication } from '@paddock/contract';
 import type { Logger } from 'pino';
-import type { Database } from '../db/index.ts';
+import { Drives, type Database } from '../db/index.ts';
 import type { RunnerClient } from '../runners/index.ts';
 import type { Image } from './image.ts';
 import type { Images } from './images.ts';
@@ -48,17 +48,22 @@ export function publishes({ images, objectStore }: Pick<PaddockConfig, 'images' 
 
 export class ImagePublisher {
   readonly #deps: PublisherDeps;
-  readonly #driving = new Map<string, { again: boolean }>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #drives: Drives;
   /** How they failed, until their rows were told: asked again the runner would begin anew. */
   readonly #failures = new Map<string, RunnerPublication>();
   /** The runner has begun and not ended them, as far as is known. */
   readonly #running = new Set<string>();
   #intervals: NodeJS.Timeout[] = [];
-  #stopped = false;
 
   constructor(deps: PublisherDeps) {
     this.#deps = deps;
+    this.#drives = new Drives({
+      db: deps.db, lockOf: (name) => `publication:${name}`, drive: (name) => this.#drive(name),
+      failed: (name, error) => {
+        deps.log.warn({ image: name, err: error }, 'publishing an image failed');
+        return OPEN_MS;
+      },
+    });
     if (deps.enabled) {
       deps.images.onChanged((image) => {
         if (isDue(image)) this.wake(image.name);
@@ -84,8 +89,8 @@ export class ImagePublisher {
   }
 
   stop(): void {
-    this.#stopped = true;
-    for (const timer of [...this.#intervals, ...this.#timers.values()]) clearTimeout(timer);
+    this.#drives.stop();
+    for (const timer of this.#intervals) clearTimeout(timer);
   }
 
   /** The runner says how a publication ended. */
@@ -95,26 +100,7 @@ export class ImagePublisher {
   }
 
   wake(name: string): void {
-    if (this.#stopped || !this.#deps.enabled) return;
-    const running = this.#driving.get(name);
-    if (running) {
-      running.again = true;
-      return;
-    }
-    const drive = { again: false };
-    this.#driving.set(name, drive);
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
-    void this.#deps.db.withLock(`publication:${name}`, () => this.#drive(name))
-      .catch((error: unknown) => {
-        this.#deps.log.warn({ image: name, err: error }, 'publishing an image failed');
-        return OPEN_MS;
-      })
-      .then((pauseMs) => {
-        this.#driving.delete(name);
-        if (drive.again) this.wake(name);
-        else if (pauseMs !== null && !this.#stopped) this.#timers.set(name, setTimeout(() => this.wake(name), pauseMs).unref());
-      });
+    if (this.#deps.enabled) this.#drives.wake(name);
   }
 
   /** @returns in how many ms to look again, null: when something changes */
@@ -165,7 +151,7 @@ export class ImagePublisher {
 
   async #sweep(): Promise<void> {
     try {
-      for (const { name } of await this.#deps.db.query(unpublishedImages)) if (!this.#timers.has(name)) this.wake(name);
+      for (const { name } of await this.#deps.db.query(unpublishedImages)) this.#drives.wakeUnlessWaiting(name);
     } catch (error) {
       this.#deps.log.debug({ err: error }, 'unpublished images could not be looked for');
     }
@@ -178,7 +164,7 @@ export class ImagePublisher {
       let names: string[] = [];
       const drop = async (): Promise<void> => {
         for (const { name } of await db.query(unknownNames(names))) {
-          if (this.#stopped) return;
+          if (this.#drives.stopped) return;
           await shelf.drop(name);
           log.info({ image: name }, 'dropped a published image that no row knows');
         }

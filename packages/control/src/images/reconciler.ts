@@ -1,6 +1,6 @@
 import type { RunnerImage } from '@paddock/contract';
 import type { Logger } from 'pino';
-import type { Database } from '../db/index.ts';
+import { Drives, type Database } from '../db/index.ts';
 import type { RunnerClient, RunnerFailure } from '../runners/index.ts';
 import { isOrdered, type Image } from './image.ts';
 import { GRACE_SECONDS, type Images } from './images.ts';
@@ -38,16 +38,21 @@ export interface ImageReconcilerDeps extends SourceDeps {
 /** Drives the runner's image store to what the rows want. Looks at nothing but row and runner, so it may be killed anywhere. */
 export class ImageReconciler {
   readonly #deps: ImageReconcilerDeps;
-  readonly #driving = new Map<string, { again: boolean }>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #drives: Drives;
   /** Known to be `preparing`: their progress changes nothing. */
   readonly #preparing = new Set<string>();
   #intervals: NodeJS.Timeout[] = [];
   readonly #collections = new Map<number, { again: boolean; readonly timer: NodeJS.Timeout }>();
-  #stopped = false;
 
   constructor(deps: ImageReconcilerDeps) {
     this.#deps = deps;
+    this.#drives = new Drives({
+      db: deps.db, lockOf: (name) => `image:${name}`, drive: (name) => this.#drive(name),
+      failed: (name, error) => {
+        deps.log.warn({ image: name, err: error }, 'reconciling an image failed');
+        return OPEN_MS;
+      },
+    });
     deps.images.onChanged((image) => {
       if (image.state !== 'preparing') this.#preparing.delete(image.name);
       if (image.state === 'pending' || image.state === 'leaving' || image.state === 'removing') this.wake(image.name);
@@ -61,33 +66,14 @@ export class ImageReconciler {
   }
 
   stop(): void {
-    this.#stopped = true;
-    for (const timer of [...this.#intervals, ...this.#timers.values()]) clearTimeout(timer);
+    this.#drives.stop();
+    for (const timer of this.#intervals) clearTimeout(timer);
     for (const { timer } of this.#collections.values()) clearTimeout(timer);
   }
 
   /** Something about the image changed. Returns at once. */
   wake(name: string): void {
-    if (this.#stopped) return;
-    const running = this.#driving.get(name);
-    if (running) {
-      running.again = true;
-      return;
-    }
-    const drive = { again: false };
-    this.#driving.set(name, drive);
-    clearTimeout(this.#timers.get(name));
-    this.#timers.delete(name);
-    void this.#deps.db.withLock(`image:${name}`, () => this.#drive(name))
-      .catch((error: unknown) => {
-        this.#deps.log.warn({ image: name, err: error }, 'reconciling an image failed');
-        return OPEN_MS;
-      })
-      .then((pauseMs) => {
-        this.#driving.delete(name);
-        if (drive.again) this.wake(name);
-        else if (pauseMs !== null && !this.#stopped) this.#timers.set(name, setTimeout(() => this.wake(name), pauseMs).unref());
-      });
+    this.#drives.wake(name);
   }
 
   /** Drops what nothing refers to any more, now and once the grace period of builds is over. Returns at once. */
@@ -135,7 +121,7 @@ export class ImageReconciler {
   async #drive(name: string): Promise<number | null> {
     const { db, images, runner } = this.#deps;
     for (;;) {
-      if (this.#stopped) return null;
+      if (this.#drives.stopped) return null;
       const image = await images.get(name);
       if (!image) return null;
       if (image.state === 'pending') {
@@ -242,7 +228,7 @@ export class ImageReconciler {
 
   /** One timer a distance: who asks while it runs is served by another one after it. */
   #collectIn(afterMs: number): void {
-    if (this.#stopped) return;
+    if (this.#drives.stopped) return;
     const running = this.#collections.get(afterMs);
     if (running) {
       running.again = true;
@@ -269,7 +255,7 @@ export class ImageReconciler {
     const { db } = this.#deps;
     try {
       for (const { name } of [...(await db.query(wantRecipes)), ...(await db.query(unsettledImages))]) {
-        if (!this.#timers.has(name)) this.wake(name);
+        this.#drives.wakeUnlessWaiting(name);
       }
     } catch (error) {
       this.#deps.log.debug({ err: error }, 'unsettled images could not be looked for');

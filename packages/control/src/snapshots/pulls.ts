@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Database } from '../db/index.ts';
+import { Drives, type Database } from '../db/index.ts';
 import type { Images, RegistryCredentials } from '../images/index.ts';
 import type { RunnerClient, RunnerFailure } from '../runners/index.ts';
 import type { SnapshotRow } from './snapshot.ts';
@@ -32,13 +32,18 @@ export interface PullDeps {
  */
 export class SnapshotPulls {
   readonly #deps: PullDeps;
-  readonly #driving = new Map<string, { again: boolean }>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #drives: Drives;
   #intervals: NodeJS.Timeout[] = [];
-  #stopped = false;
 
   constructor(deps: PullDeps) {
     this.#deps = deps;
+    this.#drives = new Drives({
+      db: deps.db, lockOf: (id) => `snapshot:${id}`, drive: (id) => this.#drive(id),
+      failed: (id, error) => {
+        deps.log.warn({ snapshotId: id, err: error }, 'a snapshot could not be looked up');
+        return FIRST_RETRY_MS;
+      },
+    });
     deps.snapshots.usePuller((id) => this.wake(id));
   }
 
@@ -49,31 +54,12 @@ export class SnapshotPulls {
   }
 
   stop(): void {
-    this.#stopped = true;
-    for (const timer of [...this.#intervals, ...this.#timers.values()]) clearTimeout(timer);
+    this.#drives.stop();
+    for (const timer of this.#intervals) clearTimeout(timer);
   }
 
   wake(id: string): void {
-    if (this.#stopped) return;
-    const running = this.#driving.get(id);
-    if (running) {
-      running.again = true;
-      return;
-    }
-    const drive = { again: false };
-    this.#driving.set(id, drive);
-    clearTimeout(this.#timers.get(id));
-    this.#timers.delete(id);
-    void this.#deps.db.withLock(`snapshot:${id}`, () => this.#drive(id))
-      .catch((error: unknown) => {
-        this.#deps.log.warn({ snapshotId: id, err: error }, 'a snapshot could not be looked up');
-        return FIRST_RETRY_MS;
-      })
-      .then((pauseMs) => {
-        this.#driving.delete(id);
-        if (drive.again) this.wake(id);
-        else if (pauseMs !== null && !this.#stopped) this.#timers.set(id, setTimeout(() => this.wake(id), pauseMs).unref());
-      });
+    this.#drives.wake(id);
   }
 
   async deactivateUnused(): Promise<void> {
@@ -140,7 +126,7 @@ export class SnapshotPulls {
 
   async #sweep(): Promise<void> {
     try {
-      for (const { id } of await this.#deps.db.query(unfinishedSnapshots)) if (!this.#timers.has(id)) this.wake(id);
+      for (const { id } of await this.#deps.db.query(unfinishedSnapshots)) this.#drives.wakeUnlessWaiting(id);
     } catch (error) {
       this.#deps.log.debug({ err: error }, 'unfinished snapshots could not be looked for');
     }
