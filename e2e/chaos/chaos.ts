@@ -81,11 +81,12 @@ export async function chaos(paddock: Paddock, options: { kills: number; workers?
   return { kills, creates: count.creates, execs: count.execs, failedRequests: count.failed, problems: await compare(paddock, daytona, seed) };
 }
 
-/** The Node process among a sandbox's processes, seen from the host. */
+/** The Node process among a sandbox's processes, seen from the host. Init and its shell name the toolbox, too: they carry the script that restarts it. */
 function toolboxPid(sandboxId: string): number | undefined {
   return pidsInCgroup(sandboxId).find((pid) => {
     try {
-      return process.getBuiltinModule('node:fs').readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('toolbox');
+      const [program = '', ...args] = process.getBuiltinModule('node:fs').readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return program.endsWith('/ld.so') && args.some((arg) => arg.includes('toolbox'));
     } catch {
       return false;
     }
