@@ -13,6 +13,7 @@ const IMAGE = 'paddock-bench';
 export class Docker {
   readonly #dir: string;
   readonly #host: string;
+  #idle: Promise<string> | null = null;
   readonly #daemon: ChildProcess;
   readonly #hadBridge: boolean;
   readonly #rules: string | null;
@@ -73,8 +74,10 @@ export class Docker {
     return this.exec(['run', '--rm', IMAGE, 'python3', '-c', 'print(1)']);
   }
 
-  startIdle(name: string): Promise<string> {
-    return this.exec(['run', '-d', '--name', name, IMAGE, 'sleep', 'infinity']);
+  /** Id of a container that only waits; whoever needs it first starts it. */
+  idle(): Promise<string> {
+    this.#idle ??= this.exec(['run', '-d', IMAGE, 'sleep', 'infinity']).then((id) => id.trim());
+    return this.#idle;
   }
 
   async stop(): Promise<void> {

@@ -35,7 +35,7 @@ export async function latency(cold: Paddock, docker: Docker | null, quick: boole
   const exec = await measure(`executeCommand('true')`, n * 5, () => sandbox.process.executeCommand('true'), 20);
   let dockerExec = null;
   if (docker !== null) {
-    const idle = (await docker.startIdle('paddock-bench-idle')).trim();
+    const idle = await docker.idle();
     dockerExec = await measure('docker exec true', n, () => docker.exec(['exec', idle, 'true']));
   }
   console.log(row(exec, dockerExec === null ? '' : `${(dockerExec.p50 / exec.p50).toFixed(1)}x faster than docker exec`));

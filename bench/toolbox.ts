@@ -15,8 +15,9 @@ export async function toolbox(paddock: Paddock, docker: Docker | null, quick: bo
   const sandbox = await daytona.create({ snapshot: 'daytona-medium' });
   try {
     const spawn = await bareSpawn(sandbox, n);
+    const idle = await docker?.idle();
     const dockerExec = docker === null ? null : await measure('docker exec true', quick ? 10 : 30, async () => {
-      await docker.exec(['exec', 'paddock-bench-idle', 'true']);
+      await docker.exec(['exec', idle!, 'true']);
     });
     const exec = await measure(`executeCommand('true')`, n, () => sandbox.process.executeCommand('true'), 20);
     const session = await sessionExec(sandbox, n);

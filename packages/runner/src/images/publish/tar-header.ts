@@ -1,21 +1,13 @@
 /** Header blocks of a tar in the POSIX format, the same bytes for the same entry. Names are bytes, one to a character. */
 import { BLOCK } from '../unpack/tar-header.ts';
-import type { EntryType, Segment } from '../unpack/tar-entry.ts';
+import type { EntryType, Segment, TarEntry } from '../unpack/tar-entry.ts';
 
-export interface WrittenEntry {
+/** As an entry that is read, with a time to the nanosecond and without devices. */
+export interface WrittenEntry extends Omit<TarEntry, 'type' | 'linkName' | 'mtime'> {
   readonly type: Exclude<EntryType, 'char' | 'block'>;
-  readonly name: string;
   readonly linkName?: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
   /** Nanoseconds. */
   readonly mtime: bigint;
-  /** Of the file, holes included. */
-  readonly size: number;
-  /** Where there is data, ascending; null: everywhere. */
-  readonly segments: readonly Segment[] | null;
-  readonly xattrs: ReadonlyMap<string, Buffer>;
 }
 
 const TYPE: Readonly<Record<WrittenEntry['type'], string>> = { file: '0', hardlink: '1', symlink: '2', directory: '5', fifo: '6' };
